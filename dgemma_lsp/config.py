@@ -1,0 +1,111 @@
+"""Every option once: frozen structs with defaults and ranges, and where the files lie. No argv here.
+
+The command line reads argv and the environment, builds `Paths`, loads the TOML file and lays the
+options of the command over it. Unknown keys are refused, with their path.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from dgemma_lsp.errors import UserError
+
+
+class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the sections: unknown keys are refused."""
+
+
+class Model(_Section):
+    """Which model, and where it runs."""
+
+    name: str = "nano"
+    device: str = "auto"
+    dtype: str = "auto"
+    threads: Annotated[int, Meta(ge=0, le=1024)] = 0
+
+
+class Completion(_Section):
+    """Code completion in the editor; `steps` 0 takes the model's own default."""
+
+    steps: Annotated[int, Meta(ge=0, le=1024)] = 0
+    candidates: Annotated[int, Meta(ge=1, le=16)] = 3
+    deadline_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = 2000
+    prefix_chars: Annotated[int, Meta(ge=64, le=1_000_000)] = 6000
+    suffix_chars: Annotated[int, Meta(ge=0, le=1_000_000)] = 2000
+    max_lines: Annotated[int, Meta(ge=1, le=1000)] = 12
+
+
+class Chat(_Section):
+    """The chat endpoint; `steps` 0 takes the model's own default."""
+
+    steps: Annotated[int, Meta(ge=0, le=1024)] = 0
+    max_tokens: Annotated[int, Meta(ge=1, le=65536)] = 512
+    system: str = ""
+
+
+class Daemon(_Section):
+    """The daemon's life and its listeners; `port` 0 lets the system choose one."""
+
+    idle_minutes: Annotated[float, Meta(gt=0, le=100_000)] = 30.0
+    port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    queue: Annotated[int, Meta(ge=1, le=10_000)] = 32
+    origins: list[str] = []
+
+
+class Config(_Section):
+    """The whole configuration file."""
+
+    model: Model = Model()
+    completion: Completion = Completion()
+    chat: Chat = Chat()
+    daemon: Daemon = Daemon()
+
+
+class Paths(Struct, frozen=True, kw_only=True):
+    """Where this user's files lie: `runtime` is 0700 and dies with the login, `state` stays."""
+
+    config_file: Path
+    runtime: Path
+    state: Path
+
+    @property
+    def socket(self) -> Path:
+        """The daemon's Unix socket, 0600."""
+        return self.runtime / "daemon.sock"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one daemon of this user."""
+        return self.runtime / "daemon.lock"
+
+    @property
+    def endpoint(self) -> Path:
+        """JSON with the loopback port and the bearer token of the running daemon, 0600."""
+        return self.runtime / "endpoint.json"
+
+    @property
+    def log(self) -> Path:
+        """The daemon's and the model process's log."""
+        return self.state / "daemon.log"
+
+
+def load(path: Path) -> Config:
+    """Read the TOML file; a missing file gives the defaults.
+
+    Raises UserError, naming the file and the key, for anything that cannot be taken.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Config()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise UserError(f"{path}: cannot be read: {exc}") from exc
+    try:
+        return msgspec.convert(tomllib.loads(text), Config)
+    except tomllib.TOMLDecodeError as exc:
+        raise UserError(f"{path}: not valid TOML: {exc}") from exc
+    except msgspec.ValidationError as exc:
+        raise UserError(f"{path}: {exc}; see the options in the README") from exc

@@ -1,0 +1,260 @@
+"""Every message between processes, as tagged unions, and their codecs. No socket, no policy.
+
+A connection begins with `Hello`, answered by `Welcome` (or by `Failed` with an empty id and the end
+of the connection). Then requests, in any order and interleaved:
+
+    Complete, Chat     -> Draft* Block* and exactly one of Done, Failed
+    Status             -> Report Done
+    Stop               -> Done, then the daemon goes down
+    Cancel             -> nothing of its own; the request it names ends in Failed("cancelled"),
+                          unless it has ended already
+
+A `Draft` replaces the drafts before it and may change; a `Block` is final and is appended to the
+blocks before it of the same candidate. One set of types serves three transports: msgpack frames on
+the daemon's Unix socket, JSON text frames on loopback TCP, and msgpack with a length prefix on the
+pipe to the model process.
+
+Evolution rule: a new field has a default, a field never changes its type or meaning, a field or
+message that went away is never reused; unknown fields are ignored. Anything else raises `PROTOCOL`.
+Request parameters that vLLM has too carry its names without the `diffusion_` prefix.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from dgemma_lsp.errors import InvalidRequest
+
+PROTOCOL = 1
+MAX_FRAME_BYTES = 4 * 1024 * 1024
+
+Id = Annotated[str, Meta(min_length=1, max_length=200)]
+Role = Literal["system", "user", "assistant"]
+Trigger = Literal["automatic", "invoked"]
+ModelState = Literal["loading", "ready", "restarting", "failed", "asleep"]
+Reason = Literal["eos", "length", "settled", "steps", "deadline", "reported", "stopping"]
+
+
+class Sampling(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a request may ask of the sampler; None leaves a value to the configuration or model."""
+
+    max_steps: Annotated[int, Meta(ge=1, le=1024)] | None = None
+    max_tokens: Annotated[int, Meta(ge=1, le=65536)] | None = None
+    canvas_length: Annotated[int, Meta(ge=8, le=4096)] | None = None
+    entropy_bound: Annotated[float, Meta(gt=0, le=1e9)] | None = None
+    seed: Annotated[int, Meta(ge=0, lt=2**63)] | None = None
+
+
+class Hello(Struct, frozen=True, kw_only=True, tag="hello"):
+    """The first message of a connection."""
+
+    protocol: int
+    client: str = ""
+
+
+class Complete(Struct, frozen=True, kw_only=True, tag="complete"):
+    """Fill the hole between `prefix` and `suffix` of a document.
+
+    `document` and `version` decide which request of several is the newest. `deadline_ms` counts
+    from the daemon's receipt; at the deadline the stable part is the answer, or nothing.
+    """
+
+    id: Id
+    document: str
+    version: int
+    prefix: str
+    suffix: str = ""
+    language: str = ""
+    trigger: Trigger = "automatic"
+    candidates: Annotated[int, Meta(ge=1, le=16)] = 1
+    deadline_ms: Annotated[int, Meta(ge=1, le=3_600_000)] | None = None
+    drafts: bool = False
+    sampling: Sampling = Sampling()
+
+
+class Turn(Struct, frozen=True, kw_only=True):
+    """One message of a conversation."""
+
+    role: Role
+    content: str
+
+
+class Chat(Struct, frozen=True, kw_only=True, tag="chat"):
+    """Answer a conversation whose last turn is the user's."""
+
+    id: Id
+    messages: Annotated[list[Turn], Meta(min_length=1)]
+    deadline_ms: Annotated[int, Meta(ge=1, le=3_600_000)] | None = None
+    drafts: bool = True
+    sampling: Sampling = Sampling()
+
+
+class Cancel(Struct, frozen=True, kw_only=True, tag="cancel"):
+    """Take the request `id` back."""
+
+    id: Id
+
+
+class Status(Struct, frozen=True, kw_only=True, tag="status"):
+    """Ask how the daemon and the model are."""
+
+    id: Id
+
+
+class Stop(Struct, frozen=True, kw_only=True, tag="stop"):
+    """Ask the daemon to go down; requests in flight fail with `stopping`."""
+
+    id: Id
+
+
+class Welcome(Struct, frozen=True, kw_only=True, tag="welcome"):
+    """The answer to `Hello`; `state` tells whether the model is loaded already."""
+
+    protocol: int
+    model: str
+    state: ModelState
+
+
+class Draft(Struct, frozen=True, kw_only=True, tag="draft"):
+    """The best text of one block after one denoising step; replaces earlier drafts of the block.
+
+    The first `stable` characters of `text` have stopped changing.
+    """
+
+    id: Id
+    block: int
+    step: int
+    text: str
+    stable: int = 0
+    candidate: int = 0
+
+
+class Block(Struct, frozen=True, kw_only=True, tag="block"):
+    """A finished block: its text is final. `stable` is False where the step cap cut it short."""
+
+    id: Id
+    block: int
+    text: str
+    steps: int = 0
+    stable: bool = True
+    candidate: int = 0
+
+
+class Timings(Struct, frozen=True, kw_only=True):
+    """Where the time went, in milliseconds, and how many tokens and denoising steps it bought."""
+
+    queue_ms: float = 0.0
+    prefill_ms: float = 0.0
+    denoise_ms: float = 0.0
+    total_ms: float = 0.0
+    prompt_tokens: int = 0
+    tokens: int = 0
+    steps: int = 0
+
+
+class Done(Struct, frozen=True, kw_only=True, tag="done"):
+    """The request `id` ended well."""
+
+    id: Id
+    reason: Reason
+    timings: Timings = Timings()
+
+
+class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
+    """The request `id` ended badly; an empty `id` speaks of the connection itself."""
+
+    id: str
+    code: str
+    message: str
+
+
+class Report(Struct, frozen=True, kw_only=True, tag="report"):
+    """How the daemon and the model are."""
+
+    id: Id
+    version: str
+    model: str
+    state: ModelState
+    detail: str = ""
+    device: str = ""
+    pid: int = 0
+    model_pid: int = 0
+    restarts: int = 0
+    uptime_s: float = 0.0
+    idle_minutes: float = 0.0
+    port: int = 0
+    running: int = 0
+    queued: int = 0
+    completed: int = 0
+    failed: int = 0
+
+
+class Ready(Struct, frozen=True, kw_only=True, tag="ready"):
+    """Model process -> daemon: the model is loaded."""
+
+    model: str
+    device: str
+    pid: int
+    load_ms: float
+
+
+class Unusable(Struct, frozen=True, kw_only=True, tag="unusable"):
+    """Model process -> daemon: the model can never be loaded as asked; do not restart."""
+
+    code: str
+    message: str
+
+
+Request = Hello | Complete | Chat | Cancel | Status | Stop
+Response = Welcome | Draft | Block | Done | Failed | Report
+Job = Complete | Chat
+ToModel = Complete | Chat | Cancel
+FromModel = Ready | Unusable | Draft | Block | Done | Failed
+
+
+_to_binary = msgspec.msgpack.Encoder()
+_to_json = msgspec.json.Encoder()
+_requests = (msgspec.json.Decoder(Request), msgspec.msgpack.Decoder(Request))
+_responses = (msgspec.json.Decoder(Response), msgspec.msgpack.Decoder(Response))
+_to_model = msgspec.msgpack.Decoder(ToModel)
+_from_model = msgspec.msgpack.Decoder(FromModel)
+
+
+def encode_binary(message: Request | Response | ToModel | FromModel) -> bytes:
+    """Return the msgpack form, for the Unix socket and the pipe."""
+    return _to_binary.encode(message)
+
+
+def encode_json(message: Request | Response) -> str:
+    """Return the JSON form, for loopback TCP."""
+    return _to_json.encode(message).decode()
+
+
+def decode_request(frame: str | bytes) -> Request:
+    """Decode a client's frame: text is JSON, bytes are msgpack.
+
+    Raises InvalidRequest, with the path of the wrong field, for anything else.
+    """
+    try:
+        return _requests[isinstance(frame, bytes)].decode(frame)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise InvalidRequest(f"cannot read this message: {exc}") from exc
+
+
+def decode_response(frame: str | bytes) -> Response:
+    """Decode a daemon's frame; raises InvalidRequest where it is none."""
+    try:
+        return _responses[isinstance(frame, bytes)].decode(frame)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise InvalidRequest(f"cannot read the daemon's answer: {exc}") from exc
+
+
+def decode_to_model(frame: bytes) -> ToModel:
+    """Decode what the daemon wrote to the model process."""
+    return _to_model.decode(frame)
+
+
+def decode_from_model(frame: bytes) -> FromModel:
+    """Decode what the model process wrote to the daemon."""
+    return _from_model.decode(frame)
