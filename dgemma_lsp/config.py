@@ -1,4 +1,4 @@
-"""Every option once: frozen structs with defaults and ranges, and where the files lie. No argv here.
+"""Every option once: frozen structs with defaults and ranges, and where files lie. No argv here.
 
 The command line reads argv and the environment, builds `Paths`, loads the TOML file and lays the
 options of the command over it. Unknown keys are refused, with their path.
@@ -14,11 +14,7 @@ from msgspec import Meta, Struct
 from dgemma_lsp.errors import UserError
 
 
-class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of the sections: unknown keys are refused."""
-
-
-class Model(_Section):
+class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which model, and where it runs."""
 
     name: str = "nano"
@@ -27,7 +23,7 @@ class Model(_Section):
     threads: Annotated[int, Meta(ge=0, le=1024)] = 0
 
 
-class Completion(_Section):
+class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Code completion in the editor; `steps` 0 takes the model's own default."""
 
     steps: Annotated[int, Meta(ge=0, le=1024)] = 0
@@ -38,7 +34,7 @@ class Completion(_Section):
     max_lines: Annotated[int, Meta(ge=1, le=1000)] = 12
 
 
-class Chat(_Section):
+class Chat(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The chat endpoint; `steps` 0 takes the model's own default."""
 
     steps: Annotated[int, Meta(ge=0, le=1024)] = 0
@@ -46,7 +42,7 @@ class Chat(_Section):
     system: str = ""
 
 
-class Daemon(_Section):
+class Daemon(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The daemon's life and its listeners; `port` 0 lets the system choose one."""
 
     idle_minutes: Annotated[float, Meta(gt=0, le=100_000)] = 30.0
@@ -55,7 +51,7 @@ class Daemon(_Section):
     origins: list[str] = []
 
 
-class Config(_Section):
+class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole configuration file."""
 
     model: Model = Model()

@@ -9,7 +9,7 @@
     |-- Superseded              superseded         yes: a newer completion of the document came
     |-- Cancelled               cancelled          yes: the client took the request back
     |-- ModelUnavailable        model_unavailable  yes: the model cannot be loaded
-    |-- ModelCrashed            model_crashed      yes: the model process died; it comes back by itself
+    |-- ModelCrashed            model_crashed      yes: the model process died, and comes back
     |-- ModelFailed             model_failed       yes: the model raised; it goes on
     |-- DaemonUnavailable       daemon_unavailable no: nobody listens and none could be started
     |-- DaemonStopping          stopping           yes: the daemon goes down

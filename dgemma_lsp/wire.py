@@ -43,7 +43,7 @@ class Sampling(Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_tokens: Annotated[int, Meta(ge=1, le=65536)] | None = None
     canvas_length: Annotated[int, Meta(ge=8, le=4096)] | None = None
     entropy_bound: Annotated[float, Meta(gt=0, le=1e9)] | None = None
-    seed: Annotated[int, Meta(ge=0, lt=2**63)] | None = None
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
 
 
 class Hello(Struct, frozen=True, kw_only=True, tag="hello"):
@@ -215,10 +215,12 @@ FromModel = Ready | Unusable | Draft | Block | Done | Failed
 
 _to_binary = msgspec.msgpack.Encoder()
 _to_json = msgspec.json.Encoder()
-_requests = (msgspec.json.Decoder(Request), msgspec.msgpack.Decoder(Request))
-_responses = (msgspec.json.Decoder(Response), msgspec.msgpack.Decoder(Response))
-_to_model = msgspec.msgpack.Decoder(ToModel)
-_from_model = msgspec.msgpack.Decoder(FromModel)
+_request_json: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
+_request_binary: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
+_response_json: msgspec.json.Decoder[Response] = msgspec.json.Decoder(Response)
+_response_binary: msgspec.msgpack.Decoder[Response] = msgspec.msgpack.Decoder(Response)
+_to_model: msgspec.msgpack.Decoder[ToModel] = msgspec.msgpack.Decoder(ToModel)
+_from_model: msgspec.msgpack.Decoder[FromModel] = msgspec.msgpack.Decoder(FromModel)
 
 
 def encode_binary(message: Request | Response | ToModel | FromModel) -> bytes:
@@ -237,7 +239,9 @@ def decode_request(frame: str | bytes) -> Request:
     Raises InvalidRequest, with the path of the wrong field, for anything else.
     """
     try:
-        return _requests[isinstance(frame, bytes)].decode(frame)
+        if isinstance(frame, str):
+            return _request_json.decode(frame)
+        return _request_binary.decode(frame)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise InvalidRequest(f"cannot read this message: {exc}") from exc
 
@@ -245,7 +249,9 @@ def decode_request(frame: str | bytes) -> Request:
 def decode_response(frame: str | bytes) -> Response:
     """Decode a daemon's frame; raises InvalidRequest where it is none."""
     try:
-        return _responses[isinstance(frame, bytes)].decode(frame)
+        if isinstance(frame, str):
+            return _response_json.decode(frame)
+        return _response_binary.decode(frame)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise InvalidRequest(f"cannot read the daemon's answer: {exc}") from exc
 
