@@ -35,11 +35,15 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Chat(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The chat endpoint; `steps` 0 takes the model's own default."""
+    """The chat endpoint; `steps` 0 takes the model's own default.
+
+    A conversation over `history_chars` characters loses its oldest turns.
+    """
 
     steps: Annotated[int, Meta(ge=0, le=1024)] = 0
     max_tokens: Annotated[int, Meta(ge=1, le=65536)] = 512
     system: str = ""
+    history_chars: Annotated[int, Meta(ge=64, le=4_000_000)] = 24_000
 
 
 class Daemon(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
