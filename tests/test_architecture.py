@@ -1,0 +1,183 @@
+"""The import rules and the layout, read from the sources with `ast` and not by running them."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MODULES = sorted(
+    [
+        *(ROOT / "dgemma_lsp").rglob("*.py"),
+        *(ROOT / "sampler").rglob("*.py"),
+    ]
+)
+SOURCES = sorted([*MODULES, *(ROOT / "tests").rglob("*.py")])
+
+COMMON = {"wire", "config", "errors", ""}  # "" is the package itself: its version
+
+# What a module of dgemma_lsp may import of dgemma_lsp, besides COMMON.
+INSIDE = {
+    "__init__": set(),
+    "__main__": {"cli"},
+    "cli": {"*"},
+    "config": set(),
+    "wire": set(),
+    "errors": set(),
+    "context": set(),
+    "ghost": set(),
+    "scheduler": set(),
+    "chat": set(),
+    "worker": set(),
+    "client": set(),
+    "server": {"context", "ghost", "client"},
+    "daemon": {"scheduler", "chat", "worker"},
+    "model_process": set(),
+}
+
+# Who may import a package that is heavy or that belongs to one duty; nobody else does.
+RESERVED = {
+    "torch": {"sampler", "dgemma_lsp.model_process"},
+    "transformers": {"sampler", "dgemma_lsp.model_process"},
+    "sampler": {"sampler", "dgemma_lsp.model_process"},
+    "dgemma_lsp": {"dgemma_lsp"},
+    "pygls": {"dgemma_lsp.server"},
+    "lsprotocol": {"dgemma_lsp.server"},
+    "websockets": {"dgemma_lsp.daemon", "dgemma_lsp.client", "dgemma_lsp.cli"},
+    "click": {"dgemma_lsp.cli"},
+}
+
+PURE = ["scheduler", "context", "ghost", "chat"]
+
+TOP_LEVEL = {"pyproject.toml", "dgemma_lsp", "sampler", "editors", "tests", "README.md", "LICENSE"}
+LEFT_BY_TOOLS = {"build", "dist"}
+
+
+def dotted(path: Path) -> str:
+    """dgemma_lsp/server.py -> dgemma_lsp.server; a package's __init__.py -> the package."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path, *, top_only: bool = False) -> set[str]:
+    """The dotted names that a module imports; `from a import b` counts as a and a.b."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names: set[str] = set()
+    for node in tree.body if top_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import hides who imports whom"
+            assert node.module is not None
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def packages(path: Path) -> set[str]:
+    return {name.split(".")[0] for name in imports(path)}
+
+
+def siblings(path: Path, *, top_only: bool = False) -> set[str]:
+    """The modules of dgemma_lsp that a module imports; "" stands for the package itself."""
+    found = set()
+    for name in imports(path, top_only=top_only):
+        package, _, rest = name.partition(".")
+        module = rest.split(".")[0]
+        if package == "dgemma_lsp":
+            found.add(module if (ROOT / "dgemma_lsp" / f"{module}.py").exists() else "")
+    return found
+
+
+def by_name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+APPLICATION = sorted((ROOT / "dgemma_lsp").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", APPLICATION, ids=by_name)
+def test_a_module_of_the_application_imports_only_its_allowed_siblings(path: Path) -> None:
+    assert path.stem in INSIDE, f"{path.name} is new: say in INSIDE what it may import"
+    allowed = INSIDE[path.stem]
+    assert allowed == {"*"} or siblings(path) - COMMON - allowed == set()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=by_name)
+def test_a_reserved_package_is_imported_only_where_it_belongs(path: Path) -> None:
+    for package, owners in RESERVED.items():
+        if package in packages(path):
+            assert {dotted(path), dotted(path).split(".")[0]} & owners, (
+                f"{by_name(path)} imports {package}, which only {sorted(owners)} may"
+            )
+
+
+@pytest.mark.parametrize("name", ["wire", "config", "errors"])
+def test_what_everyone_imports_needs_the_standard_library_and_msgspec_only(name: str) -> None:
+    path = ROOT / "dgemma_lsp" / f"{name}.py"
+    assert packages(path) <= sys.stdlib_module_names | {"msgspec", "dgemma_lsp"}
+    assert siblings(path) <= {"wire", "config", "errors"} - {name}
+
+
+@pytest.mark.parametrize("name", ["canvas", "params"])
+def test_canvas_and_params_never_import_transformers(name: str) -> None:
+    path = ROOT / "sampler" / f"{name}.py"
+    assert "transformers" not in packages(path)
+    assert {i for i in imports(path) if i.startswith("sampler.")} <= {
+        i for i in imports(path) if i.startswith("sampler.params")
+    }
+
+
+def test_the_command_line_imports_a_process_only_inside_its_subcommand() -> None:
+    top = siblings(ROOT / "dgemma_lsp" / "cli.py", top_only=True)
+    assert top & {"daemon", "server", "worker", "model_process"} == set()
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_a_pure_module_never_awaits_never_logs_and_reads_no_clock(name: str) -> None:
+    path = ROOT / "dgemma_lsp" / f"{name}.py"
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    awaiting = (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await)
+    assert [node.lineno for node in ast.walk(tree) if isinstance(node, awaiting)] == []
+    assert packages(path) & {"asyncio", "logging", "time", "datetime", "socket", "os"} == set()
+
+
+@pytest.mark.parametrize("path", APPLICATION, ids=by_name)
+def test_only_the_command_line_reads_the_arguments_and_the_environment(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    read = {
+        f"{node.value.id}.{node.attr}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    }
+    if path.stem != "cli":
+        assert read & {"sys.argv", "os.environ", "os.getenv"} == set()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=by_name)
+def test_every_module_says_what_it_is_for(path: Path) -> None:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert docstring, f"{by_name(path)} has no docstring"
+
+
+def test_every_module_of_the_application_has_a_test_file_of_its_own() -> None:
+    tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests").rglob("test_*.py")}
+    untested = {path.stem for path in APPLICATION} - tested - {"__init__", "__main__"}
+    assert untested == set()
+
+
+def test_the_top_level_holds_what_the_map_names_and_nothing_else() -> None:
+    present = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
+    present -= {name for name in present if name.endswith(".egg-info") or name == "__pycache__"}
+    assert present - LEFT_BY_TOOLS == TOP_LEVEL
+
+
+def test_the_language_server_loads_no_torch() -> None:
+    script = "import sys, dgemma_lsp.server; print(*sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    loaded = {name.split(".")[0] for name in run.stdout.split()}
+    assert "dgemma_lsp" in loaded
+    assert loaded & {"torch", "transformers", "sampler", "numpy"} == set()
