@@ -1,0 +1,66 @@
+"""One request in flight: what the model said so far, and what can be answered at the deadline.
+
+Pure: no socket and no clock; times in seconds are handed in, those on the wire are milliseconds.
+"""
+
+import msgspec
+
+from dgemma_lsp.wire import Block, Draft, Id, Timings
+
+
+class InFlight:
+    """What the daemon knows of a request between its receipt and its end.
+
+    `key` names it towards the scheduler and the model, `id` towards the client of `session`.
+    """
+
+    def __init__(
+        self, *, key: str, id: Id, session: int, wants_drafts: bool, received: float
+    ) -> None:
+        self.key = key
+        self.id = id
+        self.session = session
+        self.wants_drafts = wants_drafts
+        self.received = received
+        self.started: float | None = None
+        self._drafts: dict[tuple[int, int], Draft] = {}  # newest of each unfinished block
+        self._steps = 0  # of the finished blocks
+
+    def drafted(self, draft: Draft) -> None:
+        """Remember the newest draft of a block."""
+        self._drafts[draft.candidate, draft.block] = draft
+
+    def finished(self, block: Block) -> None:
+        """Forget the drafts of a block that is final."""
+        self._drafts.pop((block.candidate, block.block), None)
+        self._steps += block.steps
+
+    def stable_blocks(self) -> list[Block]:
+        """Return the stable part of each unfinished block, by candidate and position."""
+        return [
+            Block(
+                id=self.id,
+                block=draft.block,
+                candidate=draft.candidate,
+                text=draft.text[: draft.stable],
+                steps=draft.step,
+                stable=False,
+            )
+            for _, draft in sorted(self._drafts.items(), key=lambda item: item[0])
+            if draft.stable > 0
+        ]
+
+    def timings(self, now: float, model: Timings | None = None) -> Timings:
+        """Return the model's timings, completed with the daemon's waiting and total time.
+
+        Without the model's, at a deadline, the steps are those of the blocks and drafts seen.
+        """
+        if model is None:
+            steps = self._steps + sum(draft.step for draft in self._drafts.values())
+            model = Timings(steps=steps)
+        started = now if self.started is None else self.started
+        return msgspec.structs.replace(
+            model,
+            queue_ms=(started - self.received) * 1000,
+            total_ms=(now - self.received) * 1000,
+        )
