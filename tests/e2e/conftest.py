@@ -1,0 +1,17 @@
+"""The environment that every end-to-end test runs in."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from home import Home
+
+
+@pytest.fixture(scope="module")
+def daemon_home() -> Iterator[Home]:
+    """A user without a daemon; one that the tests start is stopped at the end, and all its kin."""
+    # Not tmp_path: the path of a Unix socket has 108 bytes at most.
+    home = Home(Path(tempfile.mkdtemp(prefix="dgemma-", dir="/tmp")))
+    yield home
+    home.end()
