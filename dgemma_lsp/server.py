@@ -1,0 +1,409 @@
+"""The language server: LSP requests -> requests to the daemon, answers -> inline completions.
+
+Handlers only translate. What the model reads is decided in `context`, what is shown in `ghost`, the
+daemon is found and asked through `client`. stdout is the protocol; the log goes to stderr.
+"""
+
+import asyncio
+import itertools
+import logging
+import sys
+from collections.abc import Coroutine
+from typing import Any, NamedTuple
+
+import attrs
+import msgspec
+from cattrs import Converter
+from lsprotocol import types as t
+from pygls.exceptions import JsonRpcException, PyglsError
+from pygls.lsp.server import LanguageServer
+from pygls.protocol import LanguageServerProtocol, default_converter
+from pygls.workspace import TextDocument, Workspace
+
+from dgemma_lsp import __version__, wire
+from dgemma_lsp.client import Completion, Link, Links, complete
+from dgemma_lsp.config import Config, Paths
+from dgemma_lsp.context import for_model, split_lines, window
+from dgemma_lsp.errors import (
+    Busy,
+    Cancelled,
+    DaemonUnavailable,
+    DgemmaError,
+    ModelUnavailable,
+    Superseded,
+    UserError,
+)
+from dgemma_lsp.ghost import to_ghost_text
+
+# The daemon keeps the deadline; this is for one that hangs and keeps nothing.
+DEADLINE_GRACE_S = 1.0
+
+log = logging.getLogger(__name__)
+
+Items = list[t.InlineCompletionItem]
+
+
+def run(config: Config, paths: Paths) -> None:
+    """Serve one editor on stdin and stdout until it leaves."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    build(config, paths).start_io()
+
+
+def build(config: Config, paths: Paths) -> "Server":
+    """Return the server with its handlers, not yet listening."""
+    server = Server(config, paths)
+    server.feature(t.INITIALIZE)(initialize)
+    server.feature(t.INITIALIZED)(initialized)
+    server.feature(t.SHUTDOWN)(shutdown)
+    server.feature(t.TEXT_DOCUMENT_DID_CHANGE)(did_change)
+    server.feature(t.TEXT_DOCUMENT_DID_CLOSE)(did_close)
+    # Without the options pygls would not advertise the feature.
+    server.feature(t.TEXT_DOCUMENT_INLINE_COMPLETION, t.InlineCompletionOptions())(
+        inline_completion
+    )
+    return server
+
+
+class Server(LanguageServer):
+    """What the handlers share; one editor, one link to the daemon."""
+
+    def __init__(self, config: Config, paths: Paths) -> None:
+        super().__init__(
+            "dgemma", __version__, protocol_cls=EditorProtocol, converter_factory=make_converter
+        )
+        self.config = config
+        self.paths = paths
+        self.links = Links(config, paths, self.tell_failure)
+        self.newest = Newest()
+        self.ids = map(str, itertools.count(1))
+        self.refused_options: UserError | None = None
+        self._told: set[str] = set()
+
+    def tell(self, message: str) -> None:
+        """Show the user what to act on, once."""
+        if message not in self._told:
+            self._told.add(message)
+            self.window_show_message(
+                t.ShowMessageParams(type=t.MessageType.Error, message=f"dgemma: {message}")
+            )
+
+    def tell_failure(self, error: DgemmaError, in_a_row: int) -> None:
+        """Tell that there is no daemon to ask, at the first of several attempts."""
+        log.error("no link to the daemon: %s", error)
+        if in_a_row == 1:
+            self.tell(str(error))
+
+    def report_server_error(
+        self, error: Exception, source: type[PyglsError] | type[JsonRpcException]
+    ) -> None:
+        """Log what goes wrong in the protocol: the user could not act on it."""
+        log.error("%s: %s", source.__name__, error)
+
+
+class Newest:
+    """The one completion under way of each document; a newer one ends it."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, asyncio.Task[Items]] = {}
+
+    async def run(self, uri: str, answer: Coroutine[Any, Any, Items]) -> Items:
+        """Return the answer, or no items where `cancel` or a newer call of the document ended it.
+
+        The editor's own cancelling goes through to the answer.
+        """
+        self.cancel(uri)
+        task = self._tasks[uri] = asyncio.create_task(answer)
+        try:
+            await asyncio.wait([task])
+        finally:
+            task.cancel()
+            if self._tasks.get(uri) is task:
+                del self._tasks[uri]
+        return [] if task.cancelled() else task.result()
+
+    def cancel(self, uri: str) -> None:
+        """End the completion of this document, if there is one."""
+        if task := self._tasks.get(uri):
+            task.cancel()
+
+
+class Cursor(NamedTuple):
+    """Where text goes: `range` of the document is replaced by `typed` and what the model adds."""
+
+    range: t.Range
+    typed: str
+    before: str
+    after: str
+
+
+# -- handlers ------------------------------------------------------------------------------------
+
+
+async def initialize(ls: Server, params: t.InitializeParams) -> None:
+    """Take the editor's options; pygls answers."""
+    base = ls.workspace
+    ls.protocol._workspace = EditorWorkspace(
+        base.root_uri,
+        t.TextDocumentSyncKind.Incremental,
+        list(base.folders.values()),
+        base.position_encoding,
+    )
+    try:
+        ls.config = lay_over(ls.config, params.initialization_options, ls.paths)
+    except UserError as exc:
+        ls.refused_options = exc
+    ls.links = Links(ls.config, ls.paths, ls.tell_failure)
+
+
+async def initialized(ls: Server, params: t.InitializedParams) -> None:
+    """Find the daemon, or start it, before the first key is typed."""
+    if ls.refused_options is not None:
+        ls.tell(str(ls.refused_options))
+    try:
+        link = await ls.links.get()
+    except DgemmaError:
+        return  # told by `tell_failure`
+    if link.welcome.model != ls.config.model.name:
+        ls.tell(
+            f"the running daemon serves the model {link.welcome.model}, not "
+            f"{ls.config.model.name}; run `dgemma stop` to have it started anew"
+        )
+
+
+async def shutdown(ls: Server, params: None) -> None:
+    """Leave the daemon, which goes on."""
+    await ls.links.close()
+
+
+async def did_change(ls: Server, params: t.DidChangeTextDocumentParams) -> None:
+    """End the completion under way: it would be stale."""
+    ls.newest.cancel(params.text_document.uri)
+
+
+async def did_close(ls: Server, params: t.DidCloseTextDocumentParams) -> None:
+    """End the completion under way: nobody will see it."""
+    ls.newest.cancel(params.text_document.uri)
+
+
+async def inline_completion(ls: Server, params: "InlineParams") -> Items:
+    """Answer with what may be shown at the cursor; an empty list where there is nothing."""
+    uri = params.text_document.uri
+    return await ls.newest.run(uri, suggest(ls, params))
+
+
+# -- from the request to the items ---------------------------------------------------------------
+
+
+async def suggest(ls: Server, params: "InlineParams") -> Items:
+    """Ask the daemon; no items if the document changes meanwhile or the daemon has no answer."""
+    document = ls.workspace.get_text_document(params.text_document.uri)
+    version = document.version
+    # A document that the editor never opened has no version; a request that overtook the change it
+    # belongs to names another one.
+    if version is None or params.version not in (None, version):
+        return []
+    cursor = locate(document, params)
+    if cursor is None:
+        return []
+    message = make_request(next(ls.ids), document, cursor, params, ls.config)
+    completion = await ask(ls, message)
+    if completion is None or document.version != version:
+        return []
+    return to_items(completion, cursor, ls.config)
+
+
+async def ask(ls: Server, message: wire.Complete) -> Completion | None:
+    """Return the daemon's answer, or None without one; tells the user what only they can mend."""
+    deadline_s = ls.config.completion.deadline_ms / 1000
+    try:
+        async with asyncio.timeout(deadline_s):
+            link: Link = await ls.links.get()
+        async with asyncio.timeout(deadline_s + DEADLINE_GRACE_S):
+            return await complete(link, message)
+    except (Superseded, Cancelled, Busy, TimeoutError) as exc:
+        log.info("completion %s: %r", message.id, exc)
+    except ModelUnavailable as exc:
+        ls.tell(f"{exc}; `dgemma doctor` tells more")
+    except DaemonUnavailable as exc:
+        log.warning("completion %s: %s", message.id, exc)
+    except DgemmaError as exc:
+        log.error("completion %s failed (%s): %s", message.id, exc.code, exc)
+    return None
+
+
+def locate(document: TextDocument, params: "InlineParams") -> Cursor | None:
+    """Return where to complete; None for a selected completion that no item could replace."""
+    here = t.Range(params.position, params.position)
+    chosen = params.context.selected_completion_info
+    place, typed = (chosen.range, chosen.text) if chosen else (here, "")
+    start, end = (offset_at(document, edge) for edge in (place.start, place.end))
+    if place.start.line != place.end.line or start > end:
+        return None
+    text = document.source
+    return Cursor(range=place, typed=typed, before=text[:start] + typed, after=text[end:])
+
+
+def make_request(
+    id: str, document: TextDocument, cursor: Cursor, params: "InlineParams", config: Config
+) -> wire.Complete:
+    """Return what to ask the daemon; automatic requests ask for one candidate."""
+    options = config.completion
+    invoked = params.context.trigger_kind == t.InlineCompletionTriggerKind.Invoked
+    prefix, suffix = window(
+        cursor.before + cursor.after,
+        len(cursor.before),
+        prefix_chars=options.prefix_chars,
+        suffix_chars=options.suffix_chars,
+    )
+    return wire.Complete(
+        id=id,
+        document=document.uri,
+        version=document.version or 0,
+        prefix=for_model(prefix),
+        suffix=for_model(suffix),
+        language=document.language_id or "",
+        trigger="invoked" if invoked else "automatic",
+        candidates=options.candidates if invoked else 1,
+        deadline_ms=options.deadline_ms,
+        sampling=wire.Sampling(max_steps=options.steps or None),
+    )
+
+
+def to_items(completion: Completion, cursor: Cursor, config: Config) -> Items:
+    """Return the candidates that may be shown, each once; every item says its range."""
+    shown = (
+        to_ghost_text(text, cursor.before, cursor.after, max_lines=config.completion.max_lines)
+        for text in completion.texts
+    )
+    return [
+        t.InlineCompletionItem(insert_text=cursor.typed + text, range=cursor.range)
+        for text in dict.fromkeys(shown)
+        if text is not None
+    ]
+
+
+def offset_at(document: TextDocument, position: t.Position) -> int:
+    """Return the position as an index into the document's text.
+
+    A position outside the document counts as the end of its line or of the document. The codec is
+    given the one line with a line end, without which it would take the last character away.
+    """
+    lines = document.lines
+    if position.line >= len(lines):
+        return len(document.source)
+    line = lines[position.line].rstrip("\r\n")
+    column = document.position_codec.position_from_client_units(
+        [line + "\n"], t.Position(0, position.character)
+    ).character
+    return sum(map(len, lines[: position.line])) + min(column, len(line))
+
+
+def lay_over(config: Config, options: object, paths: Paths) -> Config:
+    """Lay the editor's initializationOptions over the configuration.
+
+    They are an object with the keys of the configuration file. Raises UserError for anything else,
+    and for what the daemon alone reads: it may serve other editors as well.
+    """
+    if options is None:
+        return config
+    if not isinstance(options, dict):
+        raise UserError(f"initializationOptions must be an object, not {options!r}; it is ignored")
+    tree = msgspec.to_builtins(config)
+    for section, values in options.items():
+        both = isinstance(values, dict) and isinstance(tree.get(section), dict)
+        tree[section] = tree[section] | values if both else values
+    try:
+        laid = msgspec.convert(tree, Config)
+    except msgspec.ValidationError as exc:
+        raise UserError(f"initializationOptions: {exc}; all of them are ignored") from exc
+    ours = msgspec.structs.replace(
+        config,
+        completion=laid.completion,
+        model=msgspec.structs.replace(config.model, name=laid.model.name),
+    )
+    if laid != ours:
+        raise UserError(
+            "initializationOptions: an editor sets completion and model.name only; all of them are "
+            f"ignored; put what is for the daemon into {paths.config_file}"
+        )
+    return laid
+
+
+# -- what pygls leaves out -----------------------------------------------------------------------
+
+
+class EditorDocument(TextDocument):
+    """A document whose lines end where the editor ends them, not where `str.splitlines` does."""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The lines with their ends."""
+        return split_lines(self.source)
+
+
+class EditorWorkspace(Workspace):
+    """The editor's open documents."""
+
+    def _create_text_document(
+        self,
+        doc_uri: str,
+        source: str | None = None,
+        version: int | None = None,
+        language_id: str | None = None,
+    ) -> TextDocument:
+        return EditorDocument(
+            doc_uri,
+            source=source,
+            version=version,
+            language_id=language_id,
+            position_codec=self.position_codec,
+        )
+
+
+class EditorProtocol(LanguageServerProtocol):
+    """The protocol, in which a request that cannot be read is answered too."""
+
+    def structure_message(self, data: dict[str, Any]) -> Any:
+        """Return the message in its type; raises JsonRpcException once the editor was told."""
+        try:
+            return super().structure_message(data)
+        except JsonRpcException as exc:
+            if "id" in data and "method" in data:
+                self._send_response(data["id"], error=exc.to_response_error())
+            raise
+
+
+@attrs.define
+class InlineParams(t.InlineCompletionParams):
+    """With the document's version, which some editors send although the protocol has none."""
+
+    version: int | None = attrs.field(default=None, kw_only=True)
+
+
+def make_converter() -> Converter:
+    """Return pygls' converter that also keeps the version, and takes the trigger kind of drafts.
+
+    Drafts of the protocol counted Invoked as 0.
+    """
+    converter: Converter = default_converter()  # type: ignore[no-untyped-call]
+    plain = converter.get_structure_hook(t.InlineCompletionParams)
+
+    def structure(raw: dict[str, Any], _: type) -> InlineParams:
+        context = raw["context"]
+        if context.get("triggerKind") == 0:
+            context = context | {"triggerKind": t.InlineCompletionTriggerKind.Invoked.value}
+        params = plain(raw | {"context": context}, t.InlineCompletionParams)
+        return InlineParams(
+            params.context,
+            params.text_document,
+            params.position,
+            params.work_done_token,
+            version=raw["textDocument"].get("version"),
+        )
+
+    converter.register_structure_hook(t.InlineCompletionParams, structure)
+    return converter

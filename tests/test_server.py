@@ -1,0 +1,651 @@
+import asyncio
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from lsprotocol import types as t
+from pygls.exceptions import JsonRpcException
+from pytest_lsp import LanguageClient, client_capabilities, make_test_lsp_client
+from scripted_daemon import ScriptedDaemon, Send, answering, silent
+
+from dgemma_lsp import server, wire
+from dgemma_lsp.config import Chat, Completion, Config, Daemon, Model, Paths
+from dgemma_lsp.errors import UserError
+
+URI = "file:///tmp/a%20b/wörld.py"
+CONFIG = Config(model=Model(name="scripted"))
+SERVE = """
+import sys
+from pathlib import Path
+import msgspec
+from dgemma_lsp import client, server
+from dgemma_lsp.config import Config, Paths
+client.DAEMON_COMMAND = (sys.executable, "-c", "raise SystemExit('no weights here')")
+client.EXIT_GRACE_S = 0.0
+client.FIRST_PAUSE_S = 0.01
+folder = Path(sys.argv[1])
+paths = Paths(config_file=folder / "config.toml", runtime=folder, state=folder)
+server.run(msgspec.json.decode(sys.argv[2], type=Config), paths)
+"""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(dir="/tmp"))  # short: a socket's path has at most 107 bytes
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(autouse=True)
+async def no_hanging() -> AsyncIterator[None]:
+    async with asyncio.timeout(120):
+        yield
+
+
+def speaking(*encodings: str) -> t.ClientCapabilities:
+    return t.ClientCapabilities(
+        general=t.GeneralClientCapabilities(
+            position_encodings=[t.PositionEncodingKind(name) for name in encodings]
+        )
+    )
+
+
+class Editor:
+    """One document in an editor, and what the server answered to `initialize`."""
+
+    def __init__(self, client: LanguageClient, result: t.InitializeResult) -> None:
+        self.client = client
+        self.result = result
+        self.version = 0
+
+    def open(self, text: str, uri: str = URI, language: str = "python") -> None:
+        self.client.text_document_did_open(
+            t.DidOpenTextDocumentParams(t.TextDocumentItem(uri, language, self.version, text))
+        )
+
+    def change(self, text: str, place: t.Range | None = None, uri: str = URI) -> None:
+        self.version += 1
+        change = (
+            t.TextDocumentContentChangePartial(place, text)
+            if place
+            else t.TextDocumentContentChangeWholeDocument(text)
+        )
+        self.client.text_document_did_change(
+            t.DidChangeTextDocumentParams(
+                t.VersionedTextDocumentIdentifier(self.version, uri), [change]
+            )
+        )
+
+    def ask(
+        self,
+        line: int,
+        character: int,
+        *,
+        uri: str = URI,
+        trigger: int = 2,
+        chosen: t.SelectedCompletionInfo | None = None,
+        version: int | None = None,
+        id: str | None = None,
+    ) -> asyncio.Future[Any]:
+        params = {
+            "textDocument": {"uri": uri} | ({"version": version} if version is not None else {}),
+            "position": {"line": line, "character": character},
+            "context": {"triggerKind": trigger}
+            | (
+                {"selectedCompletionInfo": self.client.protocol._converter.unstructure(chosen)}
+                if chosen
+                else {}
+            ),
+        }
+        return self.send(t.TEXT_DOCUMENT_INLINE_COMPLETION, params, id)
+
+    def send(self, method: str, params: object, id: str | None = None) -> asyncio.Future[Any]:
+        """Send a request as it is, past the client's own checks."""
+        protocol = self.client.protocol
+        id = id or f"test-{len(protocol._request_futures)}-{self.version}-{method}"
+        future = protocol._request_futures[id] = asyncio.Future()  # type: ignore[assignment]
+        protocol._result_types[id] = protocol.get_result_type(method)
+        protocol._send_data({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
+        return future  # type: ignore[return-value]
+
+    async def told(self) -> str:
+        """Wait until the user was told something; return the last of it."""
+        while not self.client.messages:
+            await self.client.wait_for_notification(t.WINDOW_SHOW_MESSAGE)
+        return self.client.messages[-1].message
+
+
+@asynccontextmanager
+async def editor(
+    folder: Path,
+    config: Config = CONFIG,
+    capabilities: t.ClientCapabilities | None = None,
+    options: object = None,
+) -> AsyncIterator[Editor]:
+    client = make_test_lsp_client()
+    encoded = msgspec.json.encode(config).decode()
+    await client.start_io(sys.executable, "-c", SERVE, str(folder), encoded)
+    try:
+        params = t.InitializeParams(
+            capabilities=capabilities or t.ClientCapabilities(),
+            initialization_options=options,  # type: ignore[arg-type]
+        )
+        yield Editor(client, await client.initialize_session(params))
+    finally:
+        await client.shutdown_session()
+        await client.stop()
+
+
+def texts(answer: Any) -> list[str]:
+    return [item.insert_text for item in answer]
+
+
+async def completes(daemon: ScriptedDaemon, count: int = 1) -> wire.Complete:
+    return (await daemon.heard_of(wire.Complete, count))[-1]
+
+
+# -- what the server says of itself --------------------------------------------------------------
+
+
+async def test_inline_completion_and_incremental_sync_are_advertised(folder: Path) -> None:
+    async with ScriptedDaemon(folder / "daemon.sock", silent), editor(folder) as one:
+        capabilities = one.result.capabilities
+        assert capabilities.inline_completion_provider == t.InlineCompletionOptions()
+        sync = capabilities.text_document_sync
+        assert isinstance(sync, t.TextDocumentSyncOptions)
+        assert sync.change == t.TextDocumentSyncKind.Incremental and sync.open_close
+        assert one.result.server_info and one.result.server_info.name == "dgemma"
+
+
+def test_importing_the_server_loads_no_torch() -> None:
+    code = "import sys, dgemma_lsp.server; print(*sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in out.stdout.split()}
+    assert "pygls" in loaded
+    assert not loaded & {"torch", "transformers", "numpy", "sampler"}
+
+
+# -- positions -----------------------------------------------------------------------------------
+
+LINE = 'x = f("日本 😋é", )'
+COLUMN = LINE.index(")")  # in characters
+UNITS = {
+    "utf-8": len(LINE[:COLUMN].encode()),
+    "utf-16": len(LINE[:COLUMN].encode("utf-16-le")) // 2,
+    "utf-32": COLUMN,
+}
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "encoding"),
+    [
+        pytest.param(speaking("utf-8", "utf-16"), "utf-8", id="utf-8"),
+        pytest.param(speaking("utf-16"), "utf-16", id="utf-16"),
+        pytest.param(speaking("utf-32"), "utf-32", id="utf-32"),
+        pytest.param(t.ClientCapabilities(), "utf-16", id="an old editor"),
+        pytest.param(client_capabilities("neovim@v0.11.0"), "utf-8", id="Neovim 0.11"),
+        pytest.param(client_capabilities("visual-studio-code"), "utf-16", id="VS Code"),
+        pytest.param(client_capabilities("emacs"), "utf-32", id="Emacs"),
+    ],
+)
+async def test_positions_are_read_and_written_in_the_units_of_the_editor(
+    folder: Path, capabilities: t.ClientCapabilities, encoding: str
+) -> None:
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("y=1")) as daemon,
+        editor(folder, capabilities=capabilities) as one,
+    ):
+        agreed = one.result.capabilities.position_encoding
+        assert agreed == encoding
+        one.open(f"a\n{LINE}\nb\n")
+        column = UNITS[encoding]
+        answer = await one.ask(1, column)
+        asked = await completes(daemon)
+        assert (asked.prefix, asked.suffix) == (f"a\n{LINE[:COLUMN]}", f"{LINE[COLUMN:]}\nb\n")
+        [item] = answer
+        here = t.Position(1, column)
+        assert (item.insert_text, item.range) == ("y=1", t.Range(here, here))
+        # ... and the same after an edit behind those characters
+        one.change("z, ", t.Range(here, here))
+        await one.ask(1, column + 3)
+        assert (await completes(daemon, 2)).prefix == f"a\n{LINE[:COLUMN]}z, "
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "character", "prefix"),
+    [
+        pytest.param("a\n", 1, 0, "a\n", id="after the last line end"),
+        pytest.param("", 0, 0, "", id="in an empty document"),
+        pytest.param("ab", 0, 9, "ab", id="beyond the last line's end"),
+        pytest.param("ab\ncd", 0, 9, "ab", id="beyond a line's end"),
+        pytest.param("ab\ncd", 0, 3, "ab", id="on a line's end"),
+        pytest.param("ab\r\ncd", 0, 3, "ab", id="between two characters of a line end"),
+        pytest.param("ab\r\ncd", 1, 1, "ab\r\nc", id="behind a line end of two"),
+        pytest.param("ab", 7, 0, "ab", id="beyond the document"),
+        pytest.param("é", 7, 0, "é", id="beyond a document in other letters"),
+        pytest.param("a\x0cb\nc\u2028d\ne", 2, 1, "a\x0cb\nc\u2028d\ne", id="form feeds"),
+        pytest.param("😋", 0, 1, "😋", id="inside a pair of surrogates"),
+    ],
+)
+def test_a_position_is_the_offset_that_editors_mean(
+    text: str, line: int, character: int, prefix: str
+) -> None:
+    document = server.EditorDocument(URI, text, 1)
+    assert server.offset_at(document, t.Position(line, character)) == len(prefix)
+
+
+async def test_edits_behind_a_form_feed_reach_their_line(folder: Path) -> None:
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("y")) as daemon,
+        editor(folder) as one,
+    ):
+        one.open("import a\n\x0c\ndef f():\n    pass\n")
+        one.change("return ", t.Range(t.Position(3, 4), t.Position(3, 8)))
+        await one.ask(3, 11)
+        assert (await completes(daemon)).prefix == "import a\n\x0c\ndef f():\n    return "
+
+
+# -- what is asked and what is answered ----------------------------------------------------------
+
+
+async def test_a_request_says_what_the_daemon_must_know(folder: Path) -> None:
+    config = Config(
+        model=CONFIG.model,
+        completion=Completion(
+            steps=5, candidates=4, deadline_ms=777, prefix_chars=64, suffix_chars=3
+        ),
+    )
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("y")) as daemon,
+        editor(folder, config) as one,
+    ):
+        one.version = 41
+        one.open("p" * 80 + "\nq = \r\nr\r\ns", language="elvish")
+        await one.ask(1, 4, trigger=1)
+        asked = await completes(daemon)
+        assert asked == wire.Complete(
+            id=asked.id,
+            document=URI,
+            version=41,
+            prefix="q = ",
+            suffix="\n",
+            language="elvish",
+            trigger="invoked",
+            candidates=4,
+            deadline_ms=777,
+            sampling=wire.Sampling(max_steps=5),
+        )
+
+
+@pytest.mark.parametrize(
+    ("trigger", "kind", "candidates", "expected"),
+    [
+        pytest.param(2, "automatic", 1, ["a"], id="automatic"),
+        pytest.param(1, "invoked", 5, ["a", "b"], id="invoked"),
+        pytest.param(0, "invoked", 5, ["a", "b"], id="invoked as drafts of the protocol counted"),
+    ],
+)
+async def test_one_candidate_comes_by_itself_and_several_distinct_ones_when_invoked(
+    folder: Path, trigger: int, kind: str, candidates: int, expected: list[str]
+) -> None:
+    config = Config(model=CONFIG.model, completion=Completion(candidates=5))
+    script = answering("a", "b", "a\n", " ", "b")
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", script) as daemon,
+        editor(folder, config) as one,
+    ):
+        one.open("x = ")
+        assert texts(await one.ask(0, 4, trigger=trigger)) == expected
+        asked = await completes(daemon)
+        assert (asked.trigger, asked.candidates) == (kind, candidates)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "typed", "expected"),
+    [
+        pytest.param((0, 2), (0, 4), "append", [("append(1)", "x.append")], id="a longer word"),
+        pytest.param((0, 2), (0, 4), "ap", [("ap(1)", "x.ap")], id="the same word"),
+        pytest.param((0, 2), (1, 0), "append", [], id="across two lines no item may go"),
+        pytest.param((0, 4), (0, 2), "append", [], id="backwards"),
+    ],
+)
+async def test_an_item_uses_the_range_and_begins_with_the_text_of_the_selected_completion(
+    folder: Path,
+    start: tuple[int, int],
+    end: tuple[int, int],
+    typed: str,
+    expected: list[tuple[str, str]],
+) -> None:
+    place = t.Range(t.Position(*start), t.Position(*end))
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("(1)")) as daemon,
+        editor(folder) as one,
+    ):
+        one.open("x.ap\ny\n")
+        answer = await one.ask(0, 4, chosen=t.SelectedCompletionInfo(place, typed))
+        assert [(item.insert_text, item.range) for item in answer] == [
+            (text, place) for text, _ in expected
+        ]
+        asked = [message for message in daemon.heard if isinstance(message, wire.Complete)]
+        assert [message.prefix for message in asked] == [prefix for _, prefix in expected]
+
+
+async def test_line_ends_are_plain_for_the_model_and_the_document_s_for_the_editor(
+    folder: Path,
+) -> None:
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("1\n    b")) as daemon,
+        editor(folder) as one,
+    ):
+        one.open("if x:\r\n    a = \r\n")
+        assert texts(await one.ask(1, 8)) == ["1\r\n    b"]
+        asked = await completes(daemon)
+        assert (asked.prefix, asked.suffix) == ("if x:\n    a = ", "\n")
+
+
+async def test_half_a_surrogate_pair_does_not_stop_completion(folder: Path) -> None:
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("1")) as daemon,
+        editor(folder) as one,
+    ):
+        one.open("s = '\ud83d'\nx = ")
+        assert texts(await one.ask(1, 4)) == ["1"]
+        assert (await completes(daemon)).prefix == "s = '\ufffd'\nx = "
+
+
+async def test_what_would_not_be_worth_showing_is_no_item(folder: Path) -> None:
+    async with ScriptedDaemon(folder / "daemon.sock", answering(" \n")), editor(folder) as one:
+        one.open("x = ")
+        assert texts(await one.ask(0, 4)) == []
+
+
+async def test_a_document_that_was_never_opened_has_no_completions(folder: Path) -> None:
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("y")) as daemon,
+        editor(folder) as one,
+    ):
+        assert texts(await one.ask(0, 0, uri="file:///nowhere.py")) == []
+        assert not daemon.heard or not isinstance(daemon.heard[-1], wire.Complete)
+
+
+async def test_a_request_that_cannot_be_read_is_answered_and_the_next_one_too(folder: Path) -> None:
+    async with ScriptedDaemon(folder / "daemon.sock", answering("y")), editor(folder) as one:
+        one.open("x = ")
+        for params in ({}, {"textDocument": {"uri": URI}, "context": {"triggerKind": 9}}):
+            with pytest.raises(JsonRpcException):
+                await one.send(t.TEXT_DOCUMENT_INLINE_COMPLETION, params)
+        assert texts(await one.ask(0, 4)) == ["y"]
+        assert not one.client.messages
+
+
+# -- cancelling, newest wins, stale --------------------------------------------------------------
+
+
+async def test_the_editor_s_cancel_reaches_the_daemon(folder: Path) -> None:
+    async with ScriptedDaemon(folder / "daemon.sock", silent) as daemon, editor(folder) as one:
+        one.open("x = ")
+        answer = one.ask(0, 4, id="mine")
+        asked = await completes(daemon)
+        one.client.cancel_request(t.CancelParams("mine"))
+        assert await daemon.heard_of(wire.Cancel) == [wire.Cancel(id=asked.id)]
+        # pygls has forgotten the future of a cancelled request on its side; this is its answer
+        with pytest.raises(JsonRpcException, match="mine"):
+            await answer
+
+
+async def test_a_newer_request_of_the_document_ends_the_older_one(folder: Path) -> None:
+    async def script(message: wire.Request, send: Send) -> None:
+        if isinstance(message, wire.Complete) and message.prefix == "x = 2":
+            await answering("3")(message, send)
+
+    other = "file:///other.py"
+    async with ScriptedDaemon(folder / "daemon.sock", script) as daemon, editor(folder) as one:
+        one.open("x = 22")
+        one.open("z", uri=other)
+        elsewhere = one.ask(0, 1, uri=other, id="elsewhere")
+        older = one.ask(0, 4, id="older")
+        first = await completes(daemon, 2)
+        newer = one.ask(0, 5, id="newer")
+        assert texts(await newer) == ["3"]
+        assert texts(await older) == []
+        assert await daemon.heard_of(wire.Cancel) == [wire.Cancel(id=first.id)]
+        assert not elsewhere.done()
+        one.client.cancel_request(t.CancelParams("elsewhere"))
+        with pytest.raises(JsonRpcException):
+            await elsewhere
+
+
+@pytest.mark.parametrize("event", ["change", "close"])
+async def test_an_edit_ends_the_request_that_it_makes_stale(folder: Path, event: str) -> None:
+    async with ScriptedDaemon(folder / "daemon.sock", silent) as daemon, editor(folder) as one:
+        one.open("x = ")
+        stale = one.ask(0, 4)
+        asked = await completes(daemon)
+        if event == "change":
+            one.change("y = ")
+        else:
+            one.client.text_document_did_close(
+                t.DidCloseTextDocumentParams(t.TextDocumentIdentifier(URI))
+            )
+        assert texts(await stale) == []
+        assert await daemon.heard_of(wire.Cancel) == [wire.Cancel(id=asked.id)]
+
+
+async def test_an_answer_to_an_older_version_is_dropped(folder: Path) -> None:
+    ls = server.build(CONFIG, Paths(config_file=folder / "c", runtime=folder, state=folder))
+    ls.protocol._workspace = server.EditorWorkspace(None)
+    ls.workspace.put_text_document(t.TextDocumentItem(URI, "python", 1, "x = "))
+
+    async def script(message: wire.Request, send: Send) -> None:
+        if len(daemon.heard) > 2:
+            ls.workspace.get_text_document(URI).version = 2
+        await answering("1")(message, send)
+
+    params = server.InlineParams(
+        t.InlineCompletionContext(t.InlineCompletionTriggerKind.Automatic),
+        t.TextDocumentIdentifier(URI),
+        t.Position(0, 4),
+    )
+    async with ScriptedDaemon(folder / "daemon.sock", script) as daemon:
+        assert [item.insert_text for item in await server.suggest(ls, params)] == ["1"]
+        assert await server.suggest(ls, params) == []
+        await ls.links.close()
+
+
+async def test_a_request_that_names_another_version_than_the_document_s_is_stale(
+    folder: Path,
+) -> None:
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("y")) as daemon,
+        editor(folder) as one,
+    ):
+        one.version = 3
+        one.open("x = ")
+        assert texts(await one.ask(0, 4, version=4)) == []
+        assert texts(await one.ask(0, 4, version=2)) == []
+        assert not any(isinstance(message, wire.Complete) for message in daemon.heard)
+        assert texts(await one.ask(0, 4, version=3)) == ["y"]
+
+
+async def test_a_hundred_rapid_edits_are_all_answered_and_the_last_is_right(folder: Path) -> None:
+    async def script(message: wire.Request, send: Send) -> None:
+        assert isinstance(message, wire.Complete)
+        await answering(f"({len(message.prefix)})")(message, send)
+
+    async with ScriptedDaemon(folder / "daemon.sock", script), editor(folder) as one:
+        one.open("")
+        answers = []
+        for column in range(100):
+            place = t.Position(0, column)
+            one.change("é", t.Range(place, place))
+            answers.append(one.ask(0, column + 1, id=f"key-{column}"))
+        got = [texts(answer) for answer in await asyncio.gather(*answers)]
+        assert got[-1] == ["(100)"]
+        assert all(shown in ([], [f"({n + 1})"]) for n, shown in enumerate(got))
+
+
+# -- a daemon that is slow, lost or unwilling ----------------------------------------------------
+
+
+async def test_a_lost_daemon_costs_one_answer_and_its_successor_gives_the_next(
+    folder: Path,
+) -> None:
+    async with editor(folder, Config(model=CONFIG.model)) as one:
+        one.open("x = ")
+        async with ScriptedDaemon(folder / "daemon.sock", silent) as first:
+            in_flight = one.ask(0, 4)
+            await completes(first)
+            await first.go_down()
+            assert texts(await in_flight) == []
+        async with ScriptedDaemon(folder / "daemon.sock", answering("y")):
+            assert texts(await one.ask(0, 4)) == ["y"]
+
+
+async def test_without_a_daemon_the_user_is_told_once_and_every_request_is_answered(
+    folder: Path,
+) -> None:
+    config = Config(model=CONFIG.model, completion=Completion(deadline_ms=1000))
+    async with editor(folder, config) as one:
+        told = await one.told()
+        assert "no weights here" in told and "dgemma doctor" in told
+        one.open("x = ")
+        for _ in range(3):
+            assert texts(await one.ask(0, 4)) == []
+        assert len(one.client.messages) == 1
+        async with ScriptedDaemon(folder / "daemon.sock", answering("y")):
+            assert texts(await one.ask(0, 4)) == ["y"]
+
+
+@pytest.mark.parametrize("welcome", [True, False])
+async def test_a_daemon_that_hangs_keeps_nobody_waiting_for_ever(
+    folder: Path, welcome: bool
+) -> None:
+    config = Config(model=CONFIG.model, completion=Completion(deadline_ms=20))
+    async with ScriptedDaemon(folder / "daemon.sock", silent) as daemon:
+        if not welcome:
+            daemon.greeting = None
+        async with editor(folder, config) as one:
+            one.open("x = ")
+            await daemon.heard_of(wire.Hello)
+            assert texts(await one.ask(0, 4)) == []
+            assert bool(daemon._of(wire.Complete)) is welcome
+
+
+@pytest.mark.parametrize(
+    ("code", "shown"),
+    [
+        ("superseded", False),
+        ("cancelled", False),
+        ("busy", False),
+        ("model_crashed", False),
+        ("model_failed", False),
+        ("stopping", False),
+        ("from_the_future", False),
+        ("model_unavailable", True),
+    ],
+)
+async def test_the_user_is_told_once_and_only_what_they_can_act_on(
+    folder: Path, code: str, shown: bool
+) -> None:
+    async def script(message: wire.Request, send: Send) -> None:
+        assert isinstance(message, wire.Complete)
+        await send(wire.Failed(id=message.id, code=code, message="model x: no weights"))
+
+    async with ScriptedDaemon(folder / "daemon.sock", script), editor(folder) as one:
+        one.open("x = ")
+        for _ in range(2):
+            assert texts(await one.ask(0, 4)) == []
+        assert [message.message for message in one.client.messages] == [
+            "dgemma: model x: no weights; `dgemma doctor` tells more"
+        ] * shown
+
+
+async def test_another_model_than_the_configured_one_is_told(folder: Path) -> None:
+    config = Config(model=Model(name="nano"))
+    async with ScriptedDaemon(folder / "daemon.sock", silent), editor(folder, config) as one:
+        told = await one.told()
+        assert "scripted" in told and "nano" in told and "dgemma stop" in told
+
+
+# -- initializationOptions -----------------------------------------------------------------------
+
+
+async def test_the_editor_s_options_are_laid_over_the_configuration(folder: Path) -> None:
+    options = {"completion": {"steps": 8}, "model": {"name": "scripted"}}
+    config = Config(completion=Completion(deadline_ms=1234))
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("y")) as daemon,
+        editor(folder, config, options=options) as one,
+    ):
+        one.open("x = ")
+        assert texts(await one.ask(0, 4)) == ["y"]
+        asked = await completes(daemon)
+        assert (asked.sampling.max_steps, asked.deadline_ms) == (8, 1234)
+        assert not one.client.messages
+
+
+async def test_bad_options_are_told_once_and_the_defaults_serve(folder: Path) -> None:
+    options = {"completion": {"steps": 8, "candidates": 99}}
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("y")) as daemon,
+        editor(folder, options=options) as one,
+    ):
+        told = await one.told()
+        assert "$.completion.candidates" in told
+        one.open("x = ")
+        assert texts(await one.ask(0, 4)) == ["y"]
+        assert (await completes(daemon)).sampling.max_steps is None
+        assert len(one.client.messages) == 1
+
+
+PATHS = Paths(config_file=Path("/c.toml"), runtime=Path("/r"), state=Path("/s"))
+BASE = Config(
+    model=Model(name="m", device="cpu"),
+    completion=Completion(steps=3, deadline_ms=500),
+    chat=Chat(max_tokens=9),
+    daemon=Daemon(port=7),
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "change"),
+    [
+        (None, {}),
+        ({}, {}),
+        ({"completion": {}}, {}),
+        ({"daemon": {"port": 7}}, {}),
+        ({"completion": {"steps": 8}}, {"completion": Completion(steps=8, deadline_ms=500)}),
+        ({"model": {"name": "n"}}, {"model": Model(name="n", device="cpu")}),
+    ],
+)
+def test_options_change_what_they_name_and_nothing_else(
+    options: object, change: dict[str, Any]
+) -> None:
+    assert server.lay_over(BASE, options, PATHS) == msgspec.structs.replace(BASE, **change)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ([], r"must be an object, not \[\]"),
+        ("x", "must be an object, not 'x'"),
+        ({"completion": 3}, r"\$\.completion"),
+        ({"completion": {"steps": -1}}, r"\$\.completion\.steps"),
+        ({"completion": {"steps": "8"}}, r"\$\.completion\.steps"),
+        ({"completion": {"step": 8}}, "step"),
+        ({"compeltion": {"steps": 8}}, "compeltion"),
+        ({"daemon": {"port": 8}}, "/c.toml"),
+        ({"model": {"device": "cuda"}}, "/c.toml"),
+        ({"chat": {"max_tokens": 1}}, "/c.toml"),
+    ],
+)
+def test_options_that_cannot_be_taken_are_refused_by_name(options: object, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        server.lay_over(BASE, options, PATHS)
