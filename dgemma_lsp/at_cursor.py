@@ -1,0 +1,135 @@
+"""One completion at a place of a file: file -> request, the model's answer -> what is inserted.
+
+No argv and no socket: the command line brings the one and sends over the other.
+"""
+
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from dgemma_lsp import context, ghost, wire
+from dgemma_lsp.client import Completion
+from dgemma_lsp.config import Completion as Options
+from dgemma_lsp.errors import UserError
+
+_LANGUAGES = {".py": "python", ".pyi": "python"}
+
+
+class Insertion(Struct, frozen=True, kw_only=True):
+    """What `dgemma complete --json` prints; `ms` is milliseconds in the daemon."""
+
+    text: str
+    candidates: list[str]
+    steps: int
+    ms: float
+    model: str
+    stable: bool
+
+
+def read(file: Path) -> str:
+    """Return the text of the file, line ends as they are, without a byte order mark.
+
+    Raises UserError where it cannot be read or is no UTF-8 text.
+    """
+    try:
+        mode = file.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise UserError(f"{file}: is a folder; name a file in it")
+        if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
+            raise UserError(f"{file}: is no regular file")
+        data = file.read_bytes()
+    except FileNotFoundError as exc:
+        raise UserError(f"{file}: no such file") from exc
+    except (OSError, ValueError) as exc:
+        raise UserError(f"{file}: cannot be read: {exc}") from exc
+    if (at := data.find(b"\0")) >= 0:
+        raise UserError(f"{file}: is binary (a zero byte at {at}); only text can be completed")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise UserError(
+            f"{file}: is not UTF-8 (byte 0x{data[exc.start]:02x} at {exc.start}); convert it first"
+        ) from exc
+
+
+def offset(file: Path, text: str, line: int, column: int) -> int:
+    """Return the offset in characters of a line, from 1, and a column, from 0.
+
+    Raises UserError for a place outside the text, naming the range.
+    """
+    lines = list(context.split_lines(text))
+    if not lines or lines[-1].endswith(("\n", "\r")):
+        lines.append("")
+    if not 1 <= line <= len(lines):
+        raise UserError(f"--line {line}: {file} has the lines 1 to {len(lines)}")
+    width = len(lines[line - 1].rstrip("\r\n"))
+    if not 0 <= column <= width:
+        raise UserError(f"--column {column}: line {line} of {file} has the columns 0 to {width}")
+    return sum(map(len, lines[: line - 1])) + column
+
+
+def request(
+    file: Path,
+    text: str,
+    cursor: int,
+    options: Options,
+    *,
+    candidates: int,
+    deadline_ms: int | None,
+    sampling: wire.Sampling,
+) -> wire.Complete:
+    """Return what the daemon is asked for the offset `cursor`."""
+    window = context.window(
+        text, cursor, prefix_chars=options.prefix_chars, suffix_chars=options.suffix_chars
+    )
+    return wire.Complete(
+        id="complete",
+        # Not the file's own URI: an editor that has it open must not supersede this request.
+        document=f"cli:{file.absolute().as_uri()}",
+        version=0,
+        prefix=context.for_model(window.prefix),
+        suffix=context.for_model(window.suffix),
+        language=_LANGUAGES.get(file.suffix, ""),
+        trigger="invoked",
+        candidates=candidates,
+        deadline_ms=deadline_ms,
+        sampling=sampling,
+    )
+
+
+def insertion(
+    answer: Completion, text: str, cursor: int, options: Options, model: str
+) -> Insertion:
+    """Return the different texts that may be inserted at `cursor`, the best first."""
+    shown = (
+        ghost.to_ghost_text(raw, text[:cursor], text[cursor:], max_lines=options.max_lines)
+        for raw in answer.texts
+    )
+    candidates = list(dict.fromkeys(text for text in shown if text))
+    return Insertion(
+        text=candidates[0] if candidates else "",
+        candidates=candidates,
+        steps=answer.steps,
+        ms=round(answer.timings.total_ms, 1),
+        model=model,
+        stable=answer.stable,
+    )
+
+
+def plain(candidates: Sequence[str]) -> str:
+    """Return the candidates for a person to read: all but the first under a line of their own."""
+    parts = list(candidates[:1])
+    for number, text in enumerate(candidates[1:], start=2):
+        parts.append(f"--- candidate {number} ---\n{text}")
+    return "\n".join(parts)
+
+
+def why_empty(answer: Completion) -> str:
+    """Tell in one line why nothing is inserted."""
+    if any(text.strip() for text in answer.texts):
+        return "nothing to insert: the model only repeats what stands around the cursor"
+    if answer.reason == "deadline":
+        return "nothing to insert: no text was certain when the deadline came"
+    return "nothing to insert: the model left the place empty"

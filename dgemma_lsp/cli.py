@@ -1,0 +1,324 @@
+"""The command line: the only reader of argv and environment. What a command does lives elsewhere.
+
+Every error is one line on stderr. Exit codes: 0 well, 1 the daemon or the model failed, 2 what was
+typed or configured is wrong, 3 `status` found no daemon, 130 interrupted.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from dgemma_lsp import __version__, settings, wire
+from dgemma_lsp.config import Config
+from dgemma_lsp.errors import DgemmaError, InvalidRequest, UserError
+from dgemma_lsp.settings import Common
+
+NO_DAEMON = 3
+
+AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command; always raises SystemExit with one of the codes above."""
+    try:
+        code = dgemma.main(args=argv, prog_name="dgemma", standalone_mode=False)
+    except click.exceptions.Abort:
+        code = 130
+    except click.ClickException as exc:
+        code = _complain(exc.format_message(), 2)
+    except (UserError, InvalidRequest) as exc:
+        code = _complain(str(exc), 2)
+    except DgemmaError as exc:
+        code = _complain(str(exc), 1)
+    sys.exit(code)
+
+
+def _complain(message: str, code: int) -> int:
+    click.echo(f"dgemma: {' '.join(message.split())}", err=True)
+    return code
+
+
+# -- options and settings ------------------------------------------------------------------------
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: object) -> None:
+    if value is not None and param.name:
+        setattr(ctx.ensure_object(Common), param.name, value)
+
+
+def common(function: AnyFunction) -> AnyFunction:
+    """Add the options of `Common` to a command."""
+    model = click.option(
+        "--model",
+        metavar="NAME_OR_PATH",
+        expose_value=False,
+        callback=_remember,
+        help="nano (built in), a folder with a checkpoint, or a hub id owner/name.",
+    )
+    config_file = click.option(
+        "--config",
+        "config_file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        expose_value=False,
+        callback=_remember,
+        help="Configuration file (TOML) instead of the user's own.",
+    )
+    return config_file(model(function))
+
+
+def note(text: str) -> None:
+    """Tell a person at a terminal something that is no part of the output."""
+    if sys.stderr.isatty():
+        click.secho(text, dim=True, err=True)
+
+
+# -- commands ------------------------------------------------------------------------------------
+
+
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, message="dgemma %(version)s")
+@common
+@click.pass_context
+def dgemma(ctx: click.Context) -> None:
+    """Code completion and chat from a text diffusion model on your own machine."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+steps_option = click.option(
+    "--steps", type=click.IntRange(1, 1024), help="At most so many denoising steps."
+)
+seed_option = click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), help="The same seed gives the same text."
+)
+
+
+@dgemma.command()
+@common
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--line", type=int, required=True, help="Line of the cursor, from 1.")
+@click.option("--column", type=int, required=True, help="Characters before the cursor, from 0.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@steps_option
+@click.option("--candidates", type=click.IntRange(1, 16), default=1, show_default=True)
+@click.option(
+    "--deadline-ms",
+    type=click.IntRange(1, 3_600_000),
+    help="Answer after so long with what is certain; without it, when the text is finished.",
+)
+@seed_option
+@click.pass_context
+def complete(
+    ctx: click.Context,
+    file: Path,
+    line: int,
+    column: int,
+    as_json: bool,
+    steps: int | None,
+    candidates: int,
+    deadline_ms: int | None,
+    seed: int | None,
+) -> None:
+    """Print what the model writes at a place of FILE.
+
+    Several candidates are separated by a line `--- candidate 2 ---`.
+    """
+    from dgemma_lsp import at_cursor, linking
+
+    found = settings.read_startable(ctx.ensure_object(Common))
+    options = found.config.completion
+    text = at_cursor.read(file)
+    cursor = at_cursor.offset(file, text, line, column)
+    request = at_cursor.request(
+        file,
+        text,
+        cursor,
+        options,
+        candidates=candidates,
+        deadline_ms=deadline_ms,
+        sampling=wire.Sampling(max_steps=steps, seed=seed),
+    )
+    answer, model = asyncio.run(linking.ask(found, request))
+    result = at_cursor.insertion(answer, text, cursor, options, model)
+    if as_json:
+        click.echo(msgspec.json.encode(result))
+    elif result.candidates:
+        click.echo(at_cursor.plain(result.candidates))
+    if not result.candidates:
+        note(at_cursor.why_empty(answer))
+
+
+@dgemma.command()
+@common
+@click.option("--plain", is_flag=True, help="No colours and no drafts, as into a pipe.")
+@steps_option
+@seed_option
+@click.pass_context
+def demo(ctx: click.Context, plain: bool, steps: int | None, seed: int | None) -> None:
+    """Watch the model fill the holes of a file."""
+    from rich.console import Console
+
+    from dgemma_lsp import demo as show
+    from dgemma_lsp import linking
+
+    found = settings.read_startable(ctx.ensure_object(Common))
+    sampling = wire.Sampling(max_steps=steps, seed=seed)
+
+    async def run() -> None:
+        async with linking.daemon_link(found) as link:
+            scenes = show.play(link, found.config, sampling)
+            if plain or not sys.stdout.isatty():
+                await show.show_plain(scenes, link.welcome.model)
+            else:
+                await show.show_live(scenes, Console(), link.welcome.model)
+
+    asyncio.run(run())
+
+
+@dgemma.command()
+@common
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def status(ctx: click.Context, as_json: bool) -> int:
+    """Tell how the daemon and the model are.
+
+    It starts nothing. Exit code 3 where no daemon runs; with --json 0, and {"running": false}.
+    """
+    from dgemma_lsp import control
+
+    found = settings.read(ctx.ensure_object(Common))
+    report = asyncio.run(control.report(found.config, found.paths))
+    if as_json:
+        click.echo(msgspec.json.encode(control.fields(report)))
+        return 0
+    click.echo("\n".join(control.lines(report)) if report else "no daemon is running")
+    return 0 if report else NO_DAEMON
+
+
+@dgemma.command()
+@common
+@click.pass_context
+def stop(ctx: click.Context) -> None:
+    """End the daemon; requests in flight fail."""
+    from dgemma_lsp import control
+
+    found = settings.read(ctx.ensure_object(Common))
+    stopped = asyncio.run(control.stop(found.config, found.paths))
+    click.echo("the daemon is stopped" if stopped else "no daemon is running")
+
+
+@dgemma.command()
+@common
+@click.pass_context
+def doctor(ctx: click.Context) -> int:
+    """Tell what is found, what is missing and how to mend it.
+
+    A daemon is started if none runs. Exit code 1 if completions would not work.
+    """
+    from dgemma_lsp import doctor as examination
+
+    chosen = ctx.ensure_object(Common)
+    paths = settings.find_paths(chosen.config_file)
+    problem = None
+    try:
+        loaded = settings.load_config(chosen, paths)
+    except UserError as exc:
+        loaded, problem = settings.lay_model(Config(), chosen.model), str(exc)
+
+    async def run() -> bool:
+        works = True
+        async for finding in examination.examine(
+            loaded, paths, config_problem=problem, model_given=chosen.model is not None
+        ):
+            works &= finding.level != "bad"
+            colour = {"ok": "green", "note": "yellow", "bad": "red"}[finding.level]
+            level = click.style(f"{finding.level:<5}", fg=colour, bold=True)
+            click.echo(f"{level} {finding.subject:<13} {' '.join(finding.text.split())}")
+            if finding.mend:
+                click.echo(f"{'':<19} -> {finding.mend}")
+        return works
+
+    return 0 if asyncio.run(run()) else 1
+
+
+@dgemma.command()
+@common
+@click.argument("text", required=False)
+@click.pass_context
+def chat(ctx: click.Context, text: str | None) -> None:
+    """Talk with the model in the terminal.
+
+    Ctrl-C ends an answer, Ctrl-D the conversation. With TEXT, or text piped in, it prints one
+    answer; stdin is not read where TEXT is given.
+    """
+    from rich.console import Console
+
+    from dgemma_lsp import linking, terminal_chat
+
+    found = settings.read_startable(ctx.ensure_object(Common))
+    interactive = text is None and sys.stdin.isatty()
+    question = "" if interactive else _question(text)
+    conversation = terminal_chat.Conversation(
+        found.paths, partial(linking.ensure_daemon, found), Console(), Console(stderr=True)
+    )
+    conversation.introduce()
+    if interactive:
+        with suppress(ImportError):
+            import readline  # noqa: F401  line editing and history for input()
+        terminal_chat.talk(conversation, input)
+    else:
+        conversation.ask(question)
+
+
+def _question(text: str | None) -> str:
+    """Return TEXT, or else what stands on stdin; raises UserError where that is no question."""
+    data = sys.stdin.buffer.read() if text is None else os.fsencode(text)
+    try:
+        question = data.decode()
+    except UnicodeDecodeError as exc:
+        raise UserError(f"the question is not UTF-8: byte 0x{data[exc.start]:02x}") from exc
+    if not question.strip():
+        raise UserError("nothing to ask: give TEXT, or text on stdin")
+    return question
+
+
+@dgemma.command()
+@common
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of the chat endpoint.")
+@click.option(
+    "--idle-minutes",
+    type=click.FloatRange(0, 100_000, min_open=True),
+    help="Go down after so long without a request.",
+)
+@click.pass_context
+def daemon(ctx: click.Context, port: int | None, idle_minutes: float | None) -> None:
+    """Run the daemon here, with its log on stderr."""
+    from dgemma_lsp import daemon as process
+
+    found = settings.read_startable(ctx.ensure_object(Common))
+    given = {"port": port, "idle_minutes": idle_minutes}
+    values = {name: value for name, value in given.items() if value is not None}
+    process.run(settings.with_values(found.config, "daemon", **values), found.paths)
+
+
+@dgemma.command()
+@common
+@click.pass_context
+def lsp(ctx: click.Context) -> None:
+    """Serve an editor on stdin and stdout (LSP)."""
+    from dgemma_lsp import server
+
+    found = settings.read_startable(ctx.ensure_object(Common))
+    server.run(found.config, found.paths)

@@ -1,0 +1,65 @@
+"""A command's link to the daemon: started if absent, checked, and told of where it takes long."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from rich.console import Console
+
+from dgemma_lsp import client, wire
+from dgemma_lsp.errors import UserError
+from dgemma_lsp.settings import Settings
+
+
+@asynccontextmanager
+async def waiting(what: str) -> AsyncIterator[None]:
+    """Say on a terminal's stderr what is waited for, once that takes longer than a second."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    status = Console(stderr=True).status(f"{what} ...")
+    timer = asyncio.get_running_loop().call_later(1, status.start)
+    try:
+        yield
+    finally:
+        timer.cancel()
+        status.stop()
+
+
+@asynccontextmanager
+async def daemon_link(settings: Settings) -> AsyncIterator[client.Link]:
+    """Connect to the daemon, which is started if absent.
+
+    Raises UserError where it serves another model than the one that was asked for.
+    """
+    async with waiting("starting the daemon"):
+        link = await client.connect(settings.config, settings.paths, start=True)
+    try:
+        asked = settings.config.model.name
+        if settings.model_given and link.welcome.model != asked:
+            raise UserError(
+                f"--model {asked}: the running daemon serves {link.welcome.model}; "
+                "run `dgemma stop` first"
+            )
+        yield link
+    finally:
+        await link.close()
+
+
+def ensure_daemon(settings: Settings) -> None:
+    """Start the daemon if none runs; raises as `daemon_link` does."""
+
+    async def run() -> None:
+        async with daemon_link(settings):
+            pass
+
+    asyncio.run(run())
+
+
+async def ask(settings: Settings, request: wire.Complete) -> tuple[client.Completion, str]:
+    """Return the answer and the name of the model that gave it."""
+    async with daemon_link(settings) as link:
+        doing = "completing" if link.welcome.state == "ready" else "loading the model"
+        async with waiting(f"{link.welcome.model}: {doing}"):
+            return await client.complete(link, request), link.welcome.model

@@ -1,0 +1,103 @@
+"""What options, environment and configuration file say together, and the folders they name.
+
+The options come from the command line, the environment through platformdirs. No daemon is asked.
+"""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import platformdirs
+from msgspec import Struct
+
+from dgemma_lsp import checkpoints, config, runtime
+from dgemma_lsp.config import Config, Paths
+from dgemma_lsp.errors import UserError
+
+# The kernel's limit for the path of a Unix socket, without the byte that ends it.
+_SOCKET_PATH_BYTES = 103 if sys.platform == "darwin" else 107
+
+
+@dataclass
+class Common:
+    """The options that every command takes, before or after its name."""
+
+    model: str | None = None
+    config_file: Path | None = None
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What options, environment and configuration file say together."""
+
+    config: Config
+    paths: Paths
+    model_given: bool
+
+
+def find_paths(config_file: Path | None) -> Paths:
+    """Return where this user's files lie; nothing is created."""
+    own = platformdirs.user_config_path("dgemma") / "config.toml"
+    return Paths(
+        config_file=config_file.absolute() if config_file else own,
+        runtime=platformdirs.user_runtime_path("dgemma"),
+        state=platformdirs.user_state_path("dgemma"),
+    )
+
+
+def prepare_folders(paths: Paths) -> None:
+    """Create the runtime and state folders, 0700.
+
+    Raises UserError where that cannot be, or where no socket can lie in the runtime folder.
+    """
+    runtime.prepare_folder(paths.runtime)
+    try:
+        paths.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise UserError(f"{paths.state}: cannot be made: {exc.strerror}") from exc
+    length = len(os.fsencode(paths.socket))
+    if length > _SOCKET_PATH_BYTES:
+        raise UserError(
+            f"{paths.socket}: {length} bytes are too long for a socket (at most "
+            f"{_SOCKET_PATH_BYTES}); set XDG_RUNTIME_DIR to a shorter folder"
+        )
+
+
+def load_config(chosen: Common, paths: Paths) -> Config:
+    """Lay the options over the configuration file; raises UserError."""
+    if chosen.config_file and not paths.config_file.exists():
+        raise UserError(f"--config {chosen.config_file}: no such file")
+    return lay_model(config.load(paths.config_file), chosen.model)
+
+
+def lay_model(base: Config, name: str | None) -> Config:
+    """Return the configuration with the model that was asked for, if one was."""
+    return base if name is None else with_values(base, "model", name=name)
+
+
+def read(chosen: Common) -> Settings:
+    """Return what holds for this command, the user's folders made; raises UserError."""
+    paths = find_paths(chosen.config_file)
+    loaded = load_config(chosen, paths)
+    prepare_folders(paths)
+    return Settings(config=loaded, paths=paths, model_given=chosen.model is not None)
+
+
+def read_startable(chosen: Common) -> Settings:
+    """Return the settings of a command that may start a daemon: with a model that can be found."""
+    settings = read(chosen)
+    name = checkpoints.resolve(settings.config.model.name)
+    return msgspec.structs.replace(
+        settings, config=with_values(settings.config, "model", name=name)
+    )
+
+
+def with_values(base: Config, section: str, **values: object) -> Config:
+    """Return the configuration with some values of a section replaced, and its ranges checked."""
+    tree = msgspec.to_builtins(base)
+    tree[section] |= values
+    try:
+        return msgspec.convert(tree, Config)
+    except msgspec.ValidationError as exc:
+        raise UserError(f"{exc}") from exc
