@@ -35,6 +35,15 @@ INSIDE = {
     "server": {"context", "ghost", "client"},
     "daemon": {"scheduler", "chat", "worker"},
     "model_process": set(),
+    "progress": set(),
+    "checkpoints": set(),
+    "settings": {"checkpoints", "runtime"},
+    "linking": {"client", "settings"},
+    "control": {"client"},
+    "at_cursor": {"client", "context", "ghost"},
+    "demo": {"client", "context", "ghost", "progress"},
+    "doctor": {"checkpoints", "client", "control"},
+    "terminal_chat": {"checkpoints", "progress", "runtime"},
 }
 
 # Who may import a package that is heavy or that belongs to one duty; nobody else does.
@@ -45,7 +54,7 @@ RESERVED = {
     "dgemma_lsp": {"dgemma_lsp"},
     "pygls": {"dgemma_lsp.server"},
     "lsprotocol": {"dgemma_lsp.server"},
-    "websockets": {"dgemma_lsp.daemon", "dgemma_lsp.client", "dgemma_lsp.cli"},
+    "websockets": {"dgemma_lsp.daemon", "dgemma_lsp.client", "dgemma_lsp.terminal_chat"},
     "click": {"dgemma_lsp.cli"},
 }
 
