@@ -50,14 +50,13 @@ class InFlight:
             if draft.stable > 0
         ]
 
-    def timings(self, now: float, model: Timings | None = None) -> Timings:
-        """Return the model's timings, completed with the daemon's waiting and total time.
+    @property
+    def steps(self) -> int:
+        """The denoising steps of the blocks and drafts seen so far."""
+        return self._steps + sum(draft.step for draft in self._drafts.values())
 
-        Without the model's, at a deadline, the steps are those of the blocks and drafts seen.
-        """
-        if model is None:
-            steps = self._steps + sum(draft.step for draft in self._drafts.values())
-            model = Timings(steps=steps)
+    def timings(self, now: float, model: Timings) -> Timings:
+        """Return the model's timings, completed with the daemon's waiting and total time."""
         started = now if self.started is None else self.started
         return msgspec.structs.replace(
             model,

@@ -93,13 +93,7 @@ class Worker:
     async def _live(self) -> str | None:
         """Run the process once; return how it died, or None where it must not come back."""
         try:
-            # A session of its own: a Ctrl-C in the daemon's terminal is for the daemon to handle.
-            process = await asyncio.create_subprocess_exec(
-                *self._command,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                start_new_session=True,
-            )
+            process = await _spawn(self._command)
         except OSError as exc:
             return f"cannot start {self._command[0]}: {exc}"
         self._process = process
@@ -130,6 +124,26 @@ class Worker:
             self._on_message(message)
             if isinstance(message, Unusable):
                 return None
+
+
+async def _spawn(command: Sequence[str]) -> asyncio.subprocess.Process:
+    """Start the process; raises OSError. A cancelled spawn has ended the process already."""
+    spawning = asyncio.create_task(
+        asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            # A Ctrl-C in the daemon's terminal is for the daemon to handle.
+            start_new_session=True,
+        )
+    )
+    try:
+        # asyncio loses the pipes of a process whose start is cancelled half-way.
+        return await asyncio.shield(spawning)
+    except asyncio.CancelledError:
+        with contextlib.suppress(OSError):
+            await _end(await spawning)
+        raise
 
 
 async def _read_message(process: asyncio.subprocess.Process) -> FromModel:
