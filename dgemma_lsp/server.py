@@ -81,6 +81,7 @@ class Server(LanguageServer):
         self.newest = Newest()
         self.ids = map(str, itertools.count(1))
         self.refused_options: UserError | None = None
+        self.first_contact: asyncio.Task[None] | None = None
         self._told: set[str] = set()
 
     def tell(self, message: str) -> None:
@@ -163,15 +164,8 @@ async def initialized(ls: Server, params: t.InitializedParams) -> None:
     """Find the daemon, or start it, before the first key is typed."""
     if ls.refused_options is not None:
         ls.tell(str(ls.refused_options))
-    try:
-        link = await ls.links.get()
-    except DgemmaError:
-        return  # told by `tell_failure`
-    if link.welcome.model != ls.config.model.name:
-        ls.tell(
-            f"the running daemon serves the model {link.welcome.model}, not "
-            f"{ls.config.model.name}; run `dgemma stop` to have it started anew"
-        )
+    # Not awaited here: pygls cannot take back a notification's handler when the editor leaves.
+    ls.first_contact = asyncio.create_task(contact(ls))
 
 
 async def shutdown(ls: Server, params: None) -> None:
@@ -195,7 +189,20 @@ async def inline_completion(ls: Server, params: "InlineParams") -> Items:
     return await ls.newest.run(uri, suggest(ls, params))
 
 
-# -- from the request to the items ---------------------------------------------------------------
+# -- what the handlers do -------------------------------------------------------------------------
+
+
+async def contact(ls: Server) -> None:
+    """Make the first link and tell the user where it leads elsewhere than configured."""
+    try:
+        link = await ls.links.get()
+    except DgemmaError:
+        return  # told by `tell_failure`
+    if link.welcome.model != ls.config.model.name:
+        ls.tell(
+            f"the running daemon serves the model {link.welcome.model}, not "
+            f"{ls.config.model.name}; run `dgemma stop` to have it started anew"
+        )
 
 
 async def suggest(ls: Server, params: "InlineParams") -> Items:

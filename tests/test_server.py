@@ -574,6 +574,33 @@ async def test_another_model_than_the_configured_one_is_told(folder: Path) -> No
         assert "scripted" in told and "nano" in told and "dgemma stop" in told
 
 
+@pytest.mark.parametrize("politely", [True, False])
+async def test_an_editor_that_leaves_while_the_daemon_starts_leaves_no_complaint_behind(
+    folder: Path, politely: bool
+) -> None:
+    def frame(**message: object) -> bytes:
+        body = msgspec.json.encode({"jsonrpc": "2.0", **message})
+        return b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+
+    async with ScriptedDaemon(folder / "daemon.sock", silent) as daemon:
+        daemon.greeting = None
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-X", "dev", "-c", SERVE, str(folder)),
+            msgspec.json.encode(CONFIG).decode(),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        assert process.stdin
+        process.stdin.write(frame(id=1, method="initialize", params={"capabilities": {}}))
+        process.stdin.write(frame(method="initialized", params={}))
+        await daemon.heard_of(wire.Hello)
+        if politely:
+            process.stdin.write(frame(id=2, method="shutdown") + frame(method="exit"))
+        _, log = await process.communicate()
+        assert (process.returncode, log) == (0, b"")
+
+
 # -- initializationOptions -----------------------------------------------------------------------
 
 
