@@ -1,0 +1,235 @@
+"""Trains nano: `python -m sampler.train.train --work DIR`. Resumable; the model ends in DIR/model.
+
+The corpus, the tokenizer, checkpoints and the log lie in DIR, outside of the repository. Run again
+with the same DIR, it goes on from the last checkpoint; with a smaller `--tokens` than before it
+goes into the final decay at once. The learning rate is constant, then falls linearly to nothing in
+the last part of the tokens, so that the end can be moved while the training runs.
+"""
+
+import hashlib
+import json
+import os
+import random
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from transformers import (
+    DiffusionGemmaConfig,
+    DiffusionGemmaForBlockDiffusion,
+    PreTrainedTokenizerFast,
+)
+from transformers.utils import logging as transformers_logging
+
+from sampler.train import corpus, objective, shape, tokenizer
+from sampler.train.forward import TrainingForward
+
+CANVAS_SIZES, CANVAS_SHARES = (32, 64, 128), (0.25, 0.5, 0.25)
+DECAY_SHARE = 0.35
+WARM_UP_STEPS = 100
+CHECKPOINT_SECONDS = 600
+# BPE dropout (arXiv 1910.13267) on some documents: a cursor in mid-word cuts tokens elsewhere.
+DROPOUT, DROPOUT_SHARE = 0.1, 0.1
+
+
+class Data:
+    """Token streams with what is known of them, made once and kept in the working folder."""
+
+    def __init__(self, work: Path, vocab_size: int) -> None:
+        folder = work / "tokenizer"
+        if not (work / "train.npy").exists():
+            _prepare(work, folder, vocab_size)
+        self.tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+        self.train = np.load(work / "train.npy")
+        self.held_out = np.load(work / "held_out.npy")
+        self.breaks = line_breaks(self.tokenizer)
+
+
+def line_breaks(tok: PreTrainedTokenizerFast) -> NDArray[np.bool_]:
+    """Return which tokens begin with a line break, [V]."""
+    pieces = tok.convert_ids_to_tokens(list(range(len(tok))))
+    return np.array([piece.startswith(("Ċ", "čĊ")) for piece in pieces])
+
+
+def _prepare(work: Path, folder: Path, vocab_size: int) -> None:
+    documents = list(corpus.training_documents())
+    random.Random(0).shuffle(documents)
+    tok = tokenizer.train_tokenizer((d.text for d in documents[::2]), vocab_size)
+    tokenizer.save(tok, folder)
+    digest = hashlib.sha256("\0".join(sorted(d.text for d in documents)).encode()).hexdigest()
+    facts = {"documents": len(documents), "characters": sum(len(d.text) for d in documents)}
+    (work / "corpus.json").write_text(json.dumps({"sha256": digest, **facts}))
+    held_out = tokenize(tok, corpus.held_out_documents(), dropout_share=0.0)
+    np.save(work / "held_out.npy", held_out)
+    np.save(work / "train.npy", tokenize(tok, documents, dropout_share=DROPOUT_SHARE))
+
+
+def tokenize(
+    tok: PreTrainedTokenizerFast, documents: Iterable[corpus.Document], *, dropout_share: float
+) -> NDArray[np.uint16]:
+    """Return one stream of all documents, each as BOS text EOS."""
+    bpe, chooser = tok.backend_tokenizer.model, random.Random(1)
+    parts = []
+    for document in documents:
+        bpe.dropout = DROPOUT if chooser.random() < dropout_share else None
+        ids = tok.backend_tokenizer.encode(document.text).ids
+        parts.append(np.array([tokenizer.BOS, *ids, tokenizer.EOS], np.uint16))
+    bpe.dropout = None
+    return np.concatenate(parts)
+
+
+class Optimizers:
+    """Muon on the matrices of the layers, AdamW on embeddings, norms and scales."""
+
+    def __init__(self, params: dict[str, torch.nn.Parameter], rate: float) -> None:
+        matrices = [p for n, p in params.items() if p.dim() == 2 and "embed" not in n]
+        others = [p for n, p in params.items() if p.dim() != 2 or "embed" in n]
+        self.all = [
+            torch.optim.Muon(matrices, lr=rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(
+                others, lr=0.6 * rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True
+            ),
+        ]
+        self.rates = [group["lr"] for o in self.all for group in o.param_groups]
+        self.params = list(params.values())
+
+    def step(self, share: float) -> None:
+        """Clip the gradients and take one step at `share` of the peak rate."""
+        torch.nn.utils.clip_grad_norm_([p for p in self.params if p.grad is not None], 1.0)
+        groups = [group for o in self.all for group in o.param_groups]
+        for group, rate in zip(groups, self.rates, strict=True):
+            group["lr"] = rate * share
+        for optimizer in self.all:
+            optimizer.step()
+
+
+def rate_share(step: int, seen: float, total: float) -> float:
+    """Return the share of the peak learning rate: warm-up, constant, linear decay to 0."""
+    left = max(0.0, total - seen) / (DECAY_SHARE * total)
+    return min(1.0, (step + 1) / WARM_UP_STEPS, left)
+
+
+def evaluate_loss(
+    forward: TrainingForward, data: Data, *, batches: int, length: int
+) -> dict[str, float]:
+    """Return mean losses on the held-out packages, in nats per token, over fixed batches."""
+    rng = np.random.default_rng(1234)
+    copies = {n: p.detach().to(torch.bfloat16) for n, p in forward.params.items()}
+    sums = np.zeros(2)
+    with torch.no_grad():
+        for _ in range(batches):
+            batch = objective.draw_batch(
+                rng, data.held_out, data.breaks, len(data.breaks),
+                windows=8, length=length, canvas=64,
+            )  # fmt: skip
+            losses = forward.losses(copies, batch, self_condition=True, temperature=0.7)
+            sums += [x.item() for x in losses]
+    causal, denoising = sums / batches
+    return {"held_out_causal": round(causal, 4), "held_out_denoising": round(denoising, 4)}
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint so that a kill at any moment leaves the old or the new one."""
+    torch.save(state, path.with_suffix(".new"))
+    os.replace(path.with_suffix(".new"), path)
+
+
+def export(
+    model: DiffusionGemmaForBlockDiffusion, tok: PreTrainedTokenizerFast, folder: Path
+) -> None:
+    """Write the model in bf16 as a folder that `from_pretrained` loads."""
+    rounded = DiffusionGemmaForBlockDiffusion(model.config).to(torch.bfloat16)
+    rounded.load_state_dict(model.state_dict())
+    rounded.save_pretrained(str(folder))
+    tokenizer.save(tok, folder)
+
+
+@click.command()
+@click.option("--work", type=click.Path(path_type=Path), required=True, help="Working folder.")
+@click.option("--tokens", type=float, default=12e6, show_default=True, help="Clean tokens to see.")
+@click.option("--vocab", type=int, default=4096, show_default=True)
+@click.option("--hidden", type=int, default=256, show_default=True)
+@click.option("--layers", type=int, default=4, show_default=True)
+@click.option("--heads", type=int, default=4, show_default=True)
+@click.option("--windows", type=int, default=16, show_default=True, help="Windows per step.")
+@click.option("--length", type=int, default=512, show_default=True, help="Tokens per window.")
+@click.option("--rate", type=float, default=5e-3, show_default=True, help="Peak learning rate.")
+@click.option(
+    "--minutes", type=float, default=1e9, help="Stop after this long; run again to go on."
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+def main(work: Path, tokens: float, vocab: int, hidden: int, layers: int, heads: int,
+         windows: int, length: int, rate: float, minutes: float, seed: int) -> None:  # fmt: skip
+    """Train a nano model, or go on training it."""
+    work.mkdir(parents=True, exist_ok=True)
+    transformers_logging.disable_progress_bar()
+    torch._dynamo.config.recompile_limit = 64
+    data = Data(work, vocab)
+    config: DiffusionGemmaConfig = shape.build_config(
+        vocab_size=vocab,
+        hidden=hidden,
+        layers=layers,
+        heads=heads,
+        window=128,
+        canvas=64,
+        positions=length + max(CANVAS_SIZES),
+    )
+    model = shape.build_model(config, seed)
+    forward = TrainingForward(model, 2 * length)
+    optimizers = Optimizers(forward.params, rate)
+    step, seen = 0, 0
+    checkpoint = work / "checkpoint.pt"
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        model.load_state_dict(state["model"])
+        for optimizer, saved in zip(optimizers.all, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        step, seen = state["step"], state["seen"]
+    columns = (
+        TextColumn("{task.completed:.2e}/{task.total:.2e} tokens"), BarColumn(),
+        TextColumn("{task.fields[state]}"), TimeRemainingColumn(),
+    )  # fmt: skip
+    deadline, saved_at = time.monotonic() + 60 * minutes, time.monotonic()
+    means = np.zeros(2)
+    with Progress(*columns) as progress, (work / "log.jsonl").open("a") as log:
+        bar = progress.add_task("train", total=tokens, completed=seen, state="")
+        while seen < tokens and time.monotonic() < deadline:
+            began = time.monotonic()
+            rng = np.random.default_rng([seed, step])
+            batch = objective.draw_batch(
+                rng, data.train, data.breaks, vocab, windows=windows, length=length,
+                canvas=int(rng.choice(CANVAS_SIZES, p=CANVAS_SHARES)),
+            )  # fmt: skip
+            copies = forward.cast(torch.bfloat16)
+            losses = forward.losses(
+                copies, batch, bool(rng.random() < 0.5), float(rng.uniform(0.4, 1.0))
+            )
+            torch.autograd.backward(list(losses))
+            forward.collect(copies)
+            optimizers.step(rate_share(step, seen, tokens))
+            step, seen = step + 1, seen + windows * length
+            values = np.array([x.item() for x in losses])
+            means = values if step == 1 or not means.any() else 0.98 * means + 0.02 * values
+            speed = windows * length / (time.monotonic() - began)
+            progress.update(bar, completed=seen, state=f"causal {means[0]:.3f} denoising "
+                            f"{means[1]:.3f} {speed:.0f} tok/s")  # fmt: skip
+            line = {"step": step, "seen": seen, "causal": values[0], "denoising": values[1]}
+            if time.monotonic() - saved_at > CHECKPOINT_SECONDS or seen >= tokens:
+                saved_at = time.monotonic()
+                save_checkpoint(checkpoint, {
+                    "model": model.state_dict(), "step": step, "seen": seen,
+                    "optimizers": [o.state_dict() for o in optimizers.all],
+                })  # fmt: skip
+                line |= evaluate_loss(forward, data, batches=8, length=length)
+                export(model, data.tokenizer, work / "model")
+            print(json.dumps(line | {"tok/s": round(speed)}), file=log, flush=True)
+
+
+if __name__ == "__main__":
+    main()
