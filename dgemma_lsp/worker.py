@@ -103,7 +103,7 @@ class Worker:
             death = await self._converse(process)
         finally:
             self._process = None
-            await _end(process)
+            await _end_even_if_cancelled(process)
         return None if death is None else f"{death}{_exit(process)}"
 
     async def _converse(self, process: asyncio.subprocess.Process) -> str | None:
@@ -165,6 +165,15 @@ def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None
     # It may have gone in the meantime, which is what the signal was for.
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(number)
+
+
+async def _end_even_if_cancelled(process: asyncio.subprocess.Process) -> None:
+    ending = asyncio.create_task(_end(process))
+    try:
+        await asyncio.shield(ending)
+    except asyncio.CancelledError:
+        await ending
+        raise
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

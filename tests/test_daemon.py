@@ -465,18 +465,25 @@ async def test_a_frame_of_the_other_kind_is_refused_and_the_connection_goes_on(
         assert end(await client.ask(complete("1", "/echo x"))) == "eos"
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("transport", ["socket", "loopback"])
 async def test_a_frame_far_over_the_limit_ends_its_connection_and_no_other(
-    paths: Paths, transport: Any
+    paths: Paths, transport: str
 ) -> None:
-    async with serving(paths), on_socket(paths) as other, transport(paths) as client:
+    async with serving(paths), on_socket(paths) as other:
         await other.send(complete("1", "/hang"))
+        there = endpoint(paths)
+        # Not as a context: Python 3.11 cannot abort the transport that such a close leaves behind.
+        if transport == "socket":
+            connection = await unix_connect(str(paths.socket))
+        else:
+            connection = await connect(f"ws://127.0.0.1:{there.port}/?token={there.token}")
         with pytest.raises(ConnectionClosed) as closed:
-            await client.connection.send(b"x" * (5 * wire.MAX_FRAME_BYTES))
-            await client.receive()
+            await connection.send(b"x" * (5 * wire.MAX_FRAME_BYTES))
+            await connection.recv()
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1009
-        await other.ask(chat("2", "/free"))
+        await other.send(chat("2", "/free"))
+        assert end((await other.until_end("1", "2"))["1"]) == "eos"
 
 
 @pytest.mark.parametrize(
