@@ -26,9 +26,9 @@ NAME = "für später 🙂"
 # From normal mode: go to a line, open the next one, type. Characters of two, three and four bytes
 # stand before the cursor, so that a column counted in the wrong unit shows.
 ATTEMPTS = [
-    '6Go"é宽🙂"; self.height = ',
     '6Go"é宽🙂"; self.height = hei',
-    '8Go"é宽🙂"; return self.',
+    '6Go"é宽🙂"; self.height = ',
+    '8Go"é宽🙂"; return self.wid',
     '8Go"é宽🙂"; return self.width * ',
 ]
 
@@ -72,7 +72,8 @@ def test_a_character_typed_into_the_ghost_text_is_not_repeated_on_accept(editor:
 
     editor.keys(ghost[0].replace("<", "<lt>") + "<Tab>")
 
-    until(lambda: len("\n".join(editor.lines())) > len("\n".join(before)) + 1, "the accept")
+    length = len("\n".join(before)) + len(ghost)
+    until(lambda: len("\n".join(editor.lines())) >= length, "the ghost text to be accepted")
     assert editor.lines() == joined(before, row, ghost)
 
 

@@ -8,7 +8,7 @@ local function text_between(start_row, start_col, row, col)
   return ok and table.concat(lines, '\n') or nil
 end
 
----Insert what is left of `item` at the cursor, or a tab where the buffer no longer leads up to it.
+---Insert what is left of `item` at the cursor; a tab where nothing is, or other text was typed.
 ---@param item vim.lsp.inline_completion.Item
 local function insert_rest(item)
   local row, col = unpack(vim.api.nvim_win_get_cursor(0))
@@ -19,7 +19,8 @@ local function insert_rest(item)
   local start_col = range and (range.start_col or range.start.col) or col
   local typed = text_between(start_row, start_col, row, col)
   local text = item.insert_text
-  if type(text) ~= 'string' or not typed or not vim.startswith(text, typed) then
+  local fits = type(text) == 'string' and typed and vim.startswith(text, typed)
+  if not fits or text == typed then
     vim.api.nvim_feedkeys(vim.keycode('<Tab>'), 'n', false)
     return
   end
