@@ -174,15 +174,17 @@ def demo(ctx: click.Context, plain: bool, steps: int | None, seed: int | None) -
     from dgemma_lsp import linking
 
     found = settings.read_startable(ctx.ensure_object(Common))
+    console = Console()
+    plain = plain or not sys.stdout.isatty() or console.is_dumb_terminal
     sampling = wire.Sampling(max_steps=steps, seed=seed)
 
     async def run() -> None:
         async with linking.daemon_link(found) as link:
             scenes = show.play(link, found.config, sampling)
-            if plain or not sys.stdout.isatty():
+            if plain:
                 await show.show_plain(scenes, link.welcome.model)
             else:
-                await show.show_live(scenes, Console(), link.welcome.model)
+                await show.show_live(scenes, console, link.welcome.model)
 
     asyncio.run(run())
 

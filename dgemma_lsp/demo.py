@@ -38,10 +38,11 @@ HOLES = (
 NEXT = "Next, your editor: the README shows how. `dgemma doctor` finds what is missing."
 
 _EMPTY = "░░░░░░░░"
-# How long a person sees a draft (about the shortest that the eye can follow), and a final text.
+# How long a person sees a draft (about the least that an eye can follow), and a final text.
 _HOLD_S = 0.06
 _HOLD_FILLED_S = 0.8
-_FILLED, _SURE, _DRAFT = "bold green", "bold bright_green", "dim italic"
+_FILLED, _SURE = "bold green not underline", "bold bright_green not underline"
+_DRAFT = "dim italic not underline default"
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -168,7 +169,7 @@ async def show_plain(scenes: AsyncIterator[Scene], model: str) -> None:
     async for scene in scenes:
         if scene.outcome:
             ended.append(scene)
-            print(f"{caption(scene)}\n{_excerpt(between, scene)}\n")
+            print(f"{caption(scene)}\n{_excerpt(between, scene)}\n", flush=True)
     print(f"{_summary(ended, model)}\n{NEXT}")
 
 
@@ -186,7 +187,7 @@ async def show_live(scenes: AsyncIterator[Scene], console: Console, model: str) 
             if scene.outcome:
                 ended.append(scene)
     console.print(_picture(between, ended[-1], height=None))
-    console.print(f"\n{_summary(ended, model)}\n{NEXT}", style="bold", highlight=False)
+    console.print(f"{_summary(ended, model)}\n{NEXT}", style="bold", highlight=False)
 
 
 def _summary(ended: Sequence[Scene], model: str) -> str:

@@ -5,7 +5,7 @@ in between is only started again. Which daemon, and argv, are the command line's
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 
 import msgspec
 from rich.console import Console
@@ -59,24 +59,29 @@ def connection(paths: Paths) -> Iterator[tuple[ClientConnection, wire.Welcome]]:
     """
     endpoint = read_endpoint(paths)
     address = f"ws://127.0.0.1:{endpoint.port}"
-    try:
-        with connect(
-            address,
-            additional_headers={"Authorization": f"Bearer {endpoint.token}"},
-            max_size=wire.MAX_FRAME_BYTES,
-            compression=None,
-            proxy=None,
-        ) as socket:
-            socket.send(
-                wire.encode_json(
-                    wire.Hello(protocol=wire.PROTOCOL, client=f"dgemma chat {__version__}")
+    hello = wire.Hello(protocol=wire.PROTOCOL, client=f"dgemma chat {__version__}")
+    with ExitStack() as stack:
+        try:
+            socket = stack.enter_context(
+                connect(
+                    address,
+                    additional_headers={"Authorization": f"Bearer {endpoint.token}"},
+                    max_size=wire.MAX_FRAME_BYTES,
+                    compression=None,
+                    proxy=None,
                 )
             )
+        except InvalidHandshake as exc:
+            raise Unauthorized(f"the chat endpoint {address} refuses: {exc}") from exc
+        except OSError as exc:
+            raise DaemonUnavailable(f"the chat endpoint {address} does not answer: {exc}") from exc
+        # Left by an error, the socket itself would tell the daemon of an internal one.
+        stack.enter_context(closing(socket))
+        try:
+            socket.send(wire.encode_json(hello))
             yield socket, _welcome(socket)
-    except InvalidHandshake as exc:
-        raise Unauthorized(f"the chat endpoint {address} refuses: {exc}") from exc
-    except (OSError, ConnectionClosed) as exc:
-        raise DaemonUnavailable(f"the chat endpoint {address} broke off: {exc}") from exc
+        except ConnectionClosed as exc:
+            raise DaemonUnavailable(f"the chat endpoint {address} broke off: {exc}") from exc
 
 
 def _welcome(socket: ClientConnection) -> wire.Welcome:
@@ -204,16 +209,25 @@ def last_lines(progress: Progress, console: Console) -> Text:
 
 
 def talk(conversation: Conversation, read_line: Callable[[str], str]) -> None:
-    """Ask line after line until the end of input (Ctrl-D); a failed answer does not end it."""
+    """Ask line after line until the end of input; a failed answer does not end it.
+
+    Raises UserError, which asking again would not mend.
+    """
+    conversation.remark("Ctrl-C ends an answer, Ctrl-D the conversation.")
     while True:
         try:
             text = read_line(PROMPT).strip()
+        except KeyboardInterrupt:
+            conversation.remark("")  # the line that was being typed is given up
+            continue
+        except EOFError:
+            conversation.remark("")
+            return
+        try:
             if text:
                 conversation.ask(text)
         except KeyboardInterrupt:
             conversation.remark("cancelled")
-        except EOFError:
-            return
         except UserError:
             raise
         except DgemmaError as exc:
