@@ -32,6 +32,7 @@ from dgemma_lsp.errors import (
 DAEMON_COMMAND = (sys.executable, "-m", "dgemma_lsp", "daemon")
 START_S = 60.0  # how long a daemon that was started may take to open its socket
 WELCOME_S = 10.0  # how long one that listens may take to say welcome
+CLOSE_S = 1.0  # how long one that hangs may keep us from leaving
 EXIT_GRACE_S = 1.0  # how long the daemon of another starter may take when ours has given way to it
 FIRST_PAUSE_S = 1.0  # between two attempts of `Links`, doubled after each failure ...
 LONGEST_PAUSE_S = 60.0  # ... up to this
@@ -190,7 +191,11 @@ async def connect(config: Config, paths: Paths, *, start: bool) -> Link:
 async def _open(path: Path) -> Link:
     try:
         socket = await unix_connect(
-            str(path), max_size=wire.MAX_FRAME_BYTES, compression=None, open_timeout=WELCOME_S
+            str(path),
+            max_size=wire.MAX_FRAME_BYTES,
+            compression=None,
+            open_timeout=WELCOME_S,
+            close_timeout=CLOSE_S,
         )
     except (FileNotFoundError, ConnectionRefusedError) as exc:
         raise _NobodyListens(

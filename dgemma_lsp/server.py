@@ -58,7 +58,6 @@ def build(config: Config, paths: Paths) -> "Server":
     server = Server(config, paths)
     server.feature(t.INITIALIZE)(initialize)
     server.feature(t.INITIALIZED)(initialized)
-    server.feature(t.SHUTDOWN)(shutdown)
     server.feature(t.TEXT_DOCUMENT_DID_CHANGE)(did_change)
     server.feature(t.TEXT_DOCUMENT_DID_CLOSE)(did_close)
     # Without the options pygls would not advertise the feature.
@@ -166,11 +165,6 @@ async def initialized(ls: Server, params: t.InitializedParams) -> None:
         ls.tell(str(ls.refused_options))
     # Not awaited here: pygls cannot take back a notification's handler when the editor leaves.
     ls.first_contact = asyncio.create_task(contact(ls))
-
-
-async def shutdown(ls: Server, params: None) -> None:
-    """Leave the daemon, which goes on."""
-    await ls.links.close()
 
 
 async def did_change(ls: Server, params: t.DidChangeTextDocumentParams) -> None:

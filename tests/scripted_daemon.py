@@ -10,7 +10,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 from websockets.asyncio.server import Server, ServerConnection, unix_serve
@@ -23,7 +23,10 @@ Message = TypeVar("Message")
 
 
 class ScriptedDaemon:
-    """Use as `async with ScriptedDaemon(paths.socket, script) as daemon`."""
+    """Use as `async with ScriptedDaemon(paths.socket, script) as daemon`.
+
+    What is inside ends with TimeoutError where it hangs.
+    """
 
     def __init__(self, socket: Path, script: Script) -> None:
         self.socket = socket
@@ -36,14 +39,19 @@ class ScriptedDaemon:
         self._changed = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: Server | None = None
+        self._guard = asyncio.timeout(60)
 
     async def __aenter__(self) -> "ScriptedDaemon":
+        await self._guard.__aenter__()
         self.socket.unlink(missing_ok=True)
         self._server = await unix_serve(self._serve, str(self.socket), compression=None)
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self.go_down()
+    async def __aexit__(self, *exc: Any) -> None:
+        try:
+            await self._guard.__aexit__(*exc)
+        finally:
+            await self.go_down()
 
     async def go_down(self) -> None:
         """Break every connection and stop listening."""
@@ -56,7 +64,7 @@ class ScriptedDaemon:
 
     async def heard_of(self, kind: type[Message], count: int = 1) -> list[Message]:
         """Wait until `count` messages of this kind have come, and return them."""
-        async with asyncio.timeout(60), self._changed:
+        async with self._changed:
             await self._changed.wait_for(lambda: len(self._of(kind)) >= count)
             return self._of(kind)
 

@@ -4,7 +4,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -23,12 +23,6 @@ def paths() -> Iterator[Paths]:
     folder = Path(tempfile.mkdtemp(dir="/tmp"))  # short: a socket's path has at most 107 bytes
     yield Paths(config_file=folder / "config.toml", runtime=folder, state=folder / "state")
     shutil.rmtree(folder)
-
-
-@pytest.fixture(autouse=True)
-async def no_hanging() -> AsyncIterator[None]:
-    async with asyncio.timeout(60):
-        yield
 
 
 def hole(id: str = "1", candidates: int = 1) -> wire.Complete:

@@ -43,12 +43,6 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-@pytest.fixture(autouse=True)
-async def no_hanging() -> AsyncIterator[None]:
-    async with asyncio.timeout(120):
-        yield
-
-
 def speaking(*encodings: str) -> t.ClientCapabilities:
     return t.ClientCapabilities(
         general=t.GeneralClientCapabilities(
@@ -597,7 +591,7 @@ async def test_an_editor_that_leaves_while_the_daemon_starts_leaves_no_complaint
         await daemon.heard_of(wire.Hello)
         if politely:
             process.stdin.write(frame(id=2, method="shutdown") + frame(method="exit"))
-        _, log = await process.communicate()
+        _, log = await process.communicate(b"")  # and the end of its input
         assert (process.returncode, log) == (0, b"")
 
 
