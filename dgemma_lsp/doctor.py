@@ -21,7 +21,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from dgemma_lsp import checkpoints, client, control, wire
+from dgemma_lsp import checkpoints, client, control, linking, wire
 from dgemma_lsp.config import Config, Paths
 from dgemma_lsp.errors import DgemmaError, UserError
 
@@ -32,6 +32,7 @@ REINSTALL = "python -m pip install --force-reinstall dgemma-lsp"
 _MIB = 1024 * 1024
 # Weights, the libraries that run them, and room for what they compute.
 _LIBRARIES_BYTES = 600 * _MIB
+_LONG_MS = 1000.0
 
 Level = Literal["ok", "note", "bad"]
 
@@ -123,7 +124,10 @@ def device_finding(device: str) -> Finding:
 
 def completion_finding(answer: client.Completion) -> Finding:
     """Judge an answer of the model."""
-    text = f"completions work: {answer.steps} steps, {answer.timings.total_ms:.0f} ms"
+    own_ms = answer.timings.total_ms - answer.timings.queue_ms
+    text = f"completions work: {answer.steps} steps, {own_ms:.0f} ms"
+    if answer.timings.queue_ms > _LONG_MS:
+        text += f", after {answer.timings.queue_ms / 1000:.0f} s of waiting for the model"
     if any(part.strip() for part in answer.texts):
         return Finding("test", "ok", text)
     return Finding("test", "note", f"{text}, but the model wrote nothing", "try `dgemma demo`")
@@ -209,7 +213,7 @@ async def _daemon(
         if blocked or judged.level == "bad":
             yield Finding("test", "bad", "not tried", "mend what is named above first")
             return
-        async with asyncio.timeout(ROUND_TRIP_S):
+        async with linking.waiting("asking the model"), asyncio.timeout(ROUND_TRIP_S):
             answer, report = await _round_trip(config, paths)
     except TimeoutError:
         text = f"no answer within {ROUND_TRIP_S:.0f} s"

@@ -40,7 +40,7 @@ INSIDE = {
     "control": {"client"},
     "at_cursor": {"client", "context", "ghost"},
     "demo": {"client", "context", "ghost", "progress"},
-    "doctor": {"checkpoints", "client", "control"},
+    "doctor": {"checkpoints", "client", "control", "linking"},
     "terminal_chat": {"checkpoints", "progress", "runtime"},
 }
 

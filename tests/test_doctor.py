@@ -23,8 +23,8 @@ def report(**values: str) -> wire.Report:
     return wire.Report(id="r", version="0.1.0", pid=7, **fields)  # type: ignore[arg-type]
 
 
-def answer(text: str) -> Completion:
-    timings = wire.Timings(total_ms=143.2)
+def answer(text: str, queue_ms: float = 0.0) -> Completion:
+    timings = wire.Timings(queue_ms=queue_ms, total_ms=queue_ms + 143.2)
     return Completion(texts=[text], reason="eos", timings=timings, steps=12, stable=True)
 
 
@@ -56,6 +56,7 @@ def answer(text: str) -> Completion:
         (doctor.device_finding("cuda:0"), "ok", "cuda:0"),
         (doctor.device_finding(""), "note", "does not tell"),
         (doctor.completion_finding(answer("x")), "ok", "completions work: 12 steps, 143 ms"),
+        (doctor.completion_finding(answer("x", 5000.0)), "ok", "143 ms, after 5 s of waiting"),
         (doctor.completion_finding(answer(" ")), "note", "wrote nothing"),
         (doctor.nvim_finding("NVIM v0.12.0-dev"), "ok", "v0.12.0-dev"),
         (doctor.nvim_finding("NVIM v1.0.0"), "ok", "v1.0.0"),
