@@ -29,6 +29,9 @@ def noise_of(seed: int, rows: int = 1) -> Noise:
     return Noise([torch.Generator().manual_seed(seed + row) for row in range(rows)])
 
 
+# A random model never agrees with itself twice, so it stops on confidence alone.
+EARLY = {"confidence_threshold": 1.5, "stability_threshold": 0}
+
 PARAMS = SamplingParams(
     canvas_length=CANVAS, max_new_tokens=CANVAS, max_steps=6, eos_token_ids=(1,)
 )
@@ -54,8 +57,8 @@ def run(denoiser, prompt, params, noise, **more):
         ("several canvases", 5, 1, 4 * CANVAS, {}),
         ("several canvases across the window", WINDOW - 2, 1, 5 * CANVAS, {}),
         ("a batch of two", 7, 2, 2 * CANVAS, {}),
-        ("early stop of the denoising", 5, 1, 2 * CANVAS, {"confidence_threshold": 2.5}),
-        ("early stop of one row of two", 6, 2, 2 * CANVAS, {"confidence_threshold": 2.3}),
+        ("early stop of the denoising", 5, 1, 2 * CANVAS, EARLY),
+        ("early stop of one row of two", 6, 2, 2 * CANVAS, EARLY),
         ("no stability asked", 5, 1, CANVAS, {"stability_threshold": 0}),
         ("two equal drafts asked", 5, 1, CANVAS, {"stability_threshold": 2}),
         ("a generous entropy bound", 5, 1, CANVAS, {"entropy_bound": 8.0}),
@@ -94,6 +97,12 @@ def test_the_sampler_gives_what_transformers_generate_gives(
         got = torch.cat([prompt, *(block.ids for block in blocks)], dim=1)
         assert got.tolist() == expected.sequences.tolist(), name
         assert len(drafts) == sum(block.steps for block in blocks)
+
+
+def test_the_early_stop_cases_do_stop_early(denoiser):
+    params = replace(PARAMS, **EARLY)
+    blocks = [run(denoiser, prompt_of(6, 2), params, noise_of(s))[1][0] for s in range(4)]
+    assert min(block.steps for block in blocks) < params.max_steps
 
 
 def test_the_same_seed_gives_the_same_text(denoiser):

@@ -125,9 +125,7 @@ class TrainingForward:
                 embed = w["embed_tokens.weight"]
                 soft = torch.cat(
                     [
-                        torch.softmax(self._logits(w, part).float() / temperature, -1).to(
-                            part.dtype
-                        )
+                        torch.softmax(self.logits(w, part).float() / temperature, -1).to(part.dtype)
                         @ embed
                         for part in torch.split(first, 64)
                     ]
@@ -255,7 +253,8 @@ class TrainingForward:
             x = x + F.linear(_gate(F.linear(h, both)), w[at + "down_proj.weight"])
         return _norm(x, torch.ones(x.shape[-1]), eps)
 
-    def _logits(self, w: dict[str, Tensor], hidden: Tensor) -> Tensor:
+    def logits(self, w: dict[str, Tensor], hidden: Tensor) -> Tensor:
+        """Return soft-capped logits. hidden [..., D] -> [..., V]."""
         raw = F.linear(hidden, w["embed_tokens.weight"])
         return _softcap(raw, self.shape.softcap)
 

@@ -21,7 +21,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
-PURE_NOISE_SHARE = 0.3
+PURE_NOISE_SHARE = 0.25
 # Loss weights: what was replaced must be found; what was kept only confirmed; the empty tail is
 # easy and would drown the rest, except its first token, which tells where the middle ends.
 KEPT_WEIGHT = 0.25
@@ -140,7 +140,7 @@ def corrupt(
 ) -> tuple[Ints, Bools, Bools]:
     """Replace a share t of the free positions by uniform tokens; returns noisy, replaced, pure."""
     pure = rng.random(target.shape[:2]) < PURE_NOISE_SHARE
-    t = np.where(pure, 1.0, np.sqrt(rng.random(target.shape[:2])))
+    t = np.where(pure, 1.0, rng.random(target.shape[:2]))
     replaced = (rng.random(target.shape) < t[..., None]) & free
     noise = rng.integers(0, vocab_size, target.shape)
     return np.where(replaced, noise, target), replaced, pure

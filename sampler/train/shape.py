@@ -3,6 +3,10 @@
 import torch
 from torch import nn
 from transformers import DiffusionGemmaConfig, DiffusionGemmaForBlockDiffusion
+from transformers.models.diffusion_gemma.generation_diffusion_gemma import (
+    DiffusionGemmaGenerationConfig,
+    EntropyBoundSamplerConfig,
+)
 
 from sampler.train import tokenizer
 
@@ -83,3 +87,24 @@ def build_model(config: DiffusionGemmaConfig, seed: int) -> DiffusionGemmaForBlo
         elif param.dim() >= 2:
             nn.init.normal_(param, std=0.5 * param.shape[-1] ** -0.5)
     return model
+
+
+def generation_config() -> DiffusionGemmaGenerationConfig:
+    """Return nano's sampling defaults.
+
+    DiffusionGemma's entropies are a hundredth of a nat where a model of this size has one or two:
+    with its bounds nano would accept one token a step and never be sure. These values are from the
+    grid in MODEL_CARD.md.
+    """
+    return DiffusionGemmaGenerationConfig(
+        max_new_tokens=256,
+        max_denoising_steps=8,
+        sampler_config=EntropyBoundSamplerConfig(entropy_bound=4.0),
+        t_min=0.1,
+        t_max=0.4,
+        stability_threshold=1,
+        confidence_threshold=0.5,
+        bos_token_id=tokenizer.BOS,
+        eos_token_id=[tokenizer.EOS],
+        pad_token_id=tokenizer.PAD,
+    )

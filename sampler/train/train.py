@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import random
+import signal
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -146,6 +147,7 @@ def export(
     """Write the model in bf16 as a folder that `from_pretrained` loads."""
     rounded = DiffusionGemmaForBlockDiffusion(model.config).to(torch.bfloat16)
     rounded.load_state_dict(model.state_dict())
+    rounded.generation_config = shape.generation_config()
     rounded.save_pretrained(str(folder))
     tokenizer.save(tok, folder)
 
@@ -171,6 +173,7 @@ def main(work: Path, tokens: float, vocab: int, hidden: int, layers: int, heads:
     transformers_logging.disable_progress_bar()
     torch._dynamo.config.recompile_limit = 64
     data = Data(work, vocab)
+    vocab = len(data.tokenizer)  # a small corpus may not hold as many pieces as asked
     config: DiffusionGemmaConfig = shape.build_config(
         vocab_size=vocab,
         hidden=hidden,
@@ -197,9 +200,13 @@ def main(work: Path, tokens: float, vocab: int, hidden: int, layers: int, heads:
     )  # fmt: skip
     deadline, saved_at = time.monotonic() + 60 * minutes, time.monotonic()
     means = np.zeros(2)
+    stop: list[int] = []  # a signal asks for a last checkpoint, not for an end in mid-step
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda received, _frame: stop.append(received))
     with Progress(*columns) as progress, (work / "log.jsonl").open("a") as log:
         bar = progress.add_task("train", total=tokens, completed=seen, state="")
-        while seen < tokens and time.monotonic() < deadline:
+        running = seen < tokens
+        while running:
             began = time.monotonic()
             rng = np.random.default_rng([seed, step])
             batch = objective.draw_batch(
@@ -214,13 +221,14 @@ def main(work: Path, tokens: float, vocab: int, hidden: int, layers: int, heads:
             forward.collect(copies)
             optimizers.step(rate_share(step, seen, tokens))
             step, seen = step + 1, seen + windows * length
+            running = seen < tokens and time.monotonic() < deadline and not stop
             values = np.array([x.item() for x in losses])
             means = values if step == 1 or not means.any() else 0.98 * means + 0.02 * values
             speed = windows * length / (time.monotonic() - began)
             progress.update(bar, completed=seen, state=f"causal {means[0]:.3f} denoising "
                             f"{means[1]:.3f} {speed:.0f} tok/s")  # fmt: skip
             line = {"step": step, "seen": seen, "causal": values[0], "denoising": values[1]}
-            if time.monotonic() - saved_at > CHECKPOINT_SECONDS or seen >= tokens:
+            if time.monotonic() - saved_at > CHECKPOINT_SECONDS or not running:
                 saved_at = time.monotonic()
                 save_checkpoint(checkpoint, {
                     "model": model.state_dict(), "step": step, "seen": seen,

@@ -1,0 +1,255 @@
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoTokenizer, DiffusionGemmaForBlockDiffusion
+
+from sampler.model import NANO
+from sampler.train import corpus, objective, shape, tokenizer
+from sampler.train.forward import TrainingForward
+from sampler.train.objective import Batch, Hole, corrupt, draw_batch, draw_hole, lay_out
+from sampler.train.tokenizer import EOS
+from sampler.train.train import rate_share
+
+VOCAB = 64
+
+
+@pytest.fixture(scope="module", autouse=True)
+def eager():
+    """The functions as written: compiling them takes minutes and a C++ compiler."""
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def model():
+    config = shape.build_config(
+        vocab_size=VOCAB, hidden=32, layers=4, heads=2, window=8, canvas=8, positions=64
+    )
+    model = shape.build_model(config, seed=0).eval()
+    with torch.no_grad():
+        for name, param in model.model.decoder.named_parameters():
+            if param.dim() == 1:  # norms of one would hide a norm left out
+                param.mul_(1 + 0.3 * torch.randn_like(param))
+            elif "router.proj" not in name:
+                param.add_(0.1 * torch.randn_like(param))
+    return model
+
+
+@pytest.fixture(scope="module")
+def batch():
+    rng = np.random.default_rng(0)
+    clean = rng.integers(8, VOCAB, (2, 24))
+    canvases = rng.integers(8, VOCAB, (2, 3, 8))
+    return Batch(
+        clean=clean,
+        offset=np.array([[1, 5, 24], [8, 9, 17]]),
+        target=canvases,
+        noisy=rng.integers(8, VOCAB, (2, 3, 8)),
+        weight=np.ones((2, 3, 8), np.float32),
+        pure=np.zeros((2, 3), np.bool_),
+    )
+
+
+def reference_logits(model, batch, row, n, signal=None):
+    prefix = torch.from_numpy(batch.clean[row : row + 1, : batch.offset[row, n]])
+    noisy = torch.from_numpy(batch.noisy[row : row + 1, n])
+    return model(input_ids=prefix, decoder_input_ids=noisy, self_conditioning_logits=signal)
+
+
+def test_the_training_forward_equals_transformers_modules(model, batch):
+    forward = TrainingForward(model, 64)
+    weights = forward.cast(torch.float32)
+    with torch.no_grad():
+        hidden, cache = forward.encode(weights, torch.from_numpy(batch.clean))
+        logits = forward.logits(weights, forward.decode(weights, batch, cache, None))
+        embed = weights["embed_tokens.weight"]
+        soft = torch.softmax(logits, -1) @ embed * 32**0.5
+        second = forward.logits(weights, forward.decode(weights, batch, cache, soft))
+        for row in range(2):
+            for n in range(3):
+                expected = reference_logits(model, batch, row, n)
+                offset = batch.offset[row, n]
+                close = {"atol": 1e-4, "rtol": 1e-4}
+                torch.testing.assert_close(
+                    hidden[row, :offset], expected.encoder_last_hidden_state[0], **close
+                )
+                torch.testing.assert_close(logits[3 * row + n], expected.logits[0], **close)
+                again = reference_logits(model, batch, row, n, expected.logits)
+                torch.testing.assert_close(second[3 * row + n], again.logits[0], **close)
+
+
+def test_the_losses_are_the_cross_entropies_of_transformers_logits(model, batch):
+    forward = TrainingForward(model, 64)
+    with torch.no_grad():
+        causal, denoising = forward.losses(forward.cast(torch.float32), batch, False, 1.0)
+        parts = [reference_logits(model, batch, r, n).logits[0] for r in range(2) for n in range(3)]
+    target = torch.from_numpy(batch.target).reshape(-1)
+    expected = torch.nn.functional.cross_entropy(torch.cat(parts), target)
+    assert denoising.item() == pytest.approx(expected.item(), abs=1e-4)
+    assert causal.item() > 0
+
+
+def test_no_canvas_sees_a_clean_token_at_or_behind_its_start(model, batch):
+    forward = TrainingForward(model, 64)
+    weights = forward.cast(torch.float32)
+
+    def hidden(clean):
+        with torch.no_grad():
+            cache = forward.encode(weights, torch.from_numpy(clean))[1]
+            return forward.decode(weights, batch, cache, None)
+
+    before = hidden(batch.clean)
+    changed = batch.clean.copy()
+    changed[0, 5] = (changed[0, 5] + 7) % VOCAB
+    after = hidden(changed)
+    assert torch.equal(before[[0, 1]], after[[0, 1]])  # offsets 1 and 5
+    assert not torch.equal(before[2], after[2])  # offset 24
+
+
+def test_the_gradients_reach_every_trained_weight(model, batch):
+    forward = TrainingForward(model, 64)
+    copies = forward.cast(torch.float32)
+    torch.autograd.backward(list(forward.losses(copies, batch, True, 0.7)))
+    forward.collect(copies)
+    without = [n for n, p in forward.params.items() if p.grad is None or not p.grad.any()]
+    model.zero_grad()
+    assert without == []
+
+
+TEXT = np.array([10, 11, 12, 13, 14, 15, 16, EOS, 18, 19])
+
+
+@pytest.mark.parametrize(
+    ("hole", "tokens", "free", "tail"),
+    [
+        # middle 11 12, slack of 3 with its first empty one, suffix 13
+        (Hole(1, 3, 1), [11, 12, EOS, EOS, EOS, 13], [1, 1, 1, 1, 1, 0], [0, 0, 0, 1, 1, 0]),
+        (Hole(1, 3, 4), [11, 12, 13, 14, 15, 16], [1, 1, 0, 0, 0, 0], [0] * 6),
+        (Hole(2, 2, 2), [EOS, EOS, EOS, EOS, 12, 13], [1, 1, 1, 1, 0, 0], [0, 1, 1, 1, 0, 0]),
+        (Hole(0, 6, 0), [10, 11, 12, 13, 14, 15], [1] * 6, [0] * 6),
+        # a document that ends within the block is filled with the end
+        (Hole(5, 11, 0), [15, 16, EOS, EOS, EOS, EOS], [1] * 6, [0, 0, 0, 1, 1, 1]),
+    ],
+)
+def test_a_canvas_holds_the_middle_the_slack_and_the_suffix(hole, tokens, free, tail):
+    got = lay_out(TEXT, hole, 6)
+    assert got[0].tolist() == tokens
+    assert got[1].astype(int).tolist() == free
+    assert got[2].astype(int).tolist() == tail
+
+
+def test_every_hole_lies_within_its_window_and_canvas():
+    rng = np.random.default_rng(0)
+    text = rng.integers(3, VOCAB, 160)
+    text[::9] = 7
+    breaks = np.flatnonzero(text == 7)
+    for _ in range(3000):
+        hole = draw_hole(rng, text, breaks, 128, 32)
+        middle = hole.end - hole.start
+        assert 1 <= hole.start < 128
+        assert 0 <= middle <= 32
+        assert middle + hole.suffix <= 32
+        assert hole.suffix > 0 or middle == 32
+        assert hole.end + hole.suffix <= len(text)
+
+
+def test_noise_replaces_free_positions_only_and_all_of_them_in_pure_canvases():
+    rng = np.random.default_rng(0)
+    target = np.full((50, 8, 16), 5)
+    free = np.broadcast_to(np.arange(16) < 12, target.shape)
+    noisy, replaced, pure = corrupt(rng, target, free, 1000)
+    assert (noisy[~free] == 5).all()
+    assert replaced[pure][:, :12].all()
+    assert not replaced[~free].any()
+    assert abs(pure.mean() - objective.PURE_NOISE_SHARE) < 3 * (0.1875 / 400) ** 0.5
+
+
+def test_a_batch_is_weighted_by_what_was_replaced_kept_or_empty():
+    stream = np.random.default_rng(1).integers(3, VOCAB, 5000).astype(np.uint16)
+    breaks = np.zeros(VOCAB, bool)
+    breaks[:12] = True
+    batch = draw_batch(
+        np.random.default_rng(0), stream, breaks, VOCAB, windows=4, length=64, canvas=16
+    )
+    assert batch.clean.shape == (4, 64)
+    assert batch.noisy.shape == batch.weight.shape == (4, 4, 16)
+    kinds = {round(float(w), 4) for w in np.unique(batch.weight)}
+    assert kinds <= {0.0, 1.0, 0.25, 0.1, 0.025}
+    assert (batch.noisy == batch.target)[batch.weight == 0].all()
+
+
+@pytest.mark.parametrize(
+    ("step", "seen", "total", "share"),
+    [
+        (0, 0, 1000, 0.01),
+        (49, 0, 1000, 0.5),
+        (500, 300, 1000, 1.0),
+        (500, 825, 1000, 0.5),
+        (500, 1000, 1000, 0.0),
+        # A smaller total than before goes into the decay at once.
+        (500, 300, 400, 100 / 140),
+    ],
+)
+def test_the_rate_warms_up_stays_and_decays(step, seen, total, share):
+    assert rate_share(step, seen, total) == pytest.approx(share)
+
+
+def test_held_out_packages_are_never_read_for_training():
+    assert not set(corpus.HELD_OUT) & set(corpus.TRAIN_PACKAGES)
+
+
+def test_vendored_code_and_tests_are_left_out(tmp_path):
+    for name in ("a.py", "tests/b.py", "_vendor/click/c.py", "sub/d.py"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("value = 1\n" * 40)
+    names = [d.name for d in corpus.read_folder("package", tmp_path)]
+    assert names == ["package/a.py", "package/sub/d.py"]
+
+
+def test_a_missing_package_says_how_to_mend_it():
+    with pytest.raises(FileNotFoundError, match="pip install surely_not_there"):
+        corpus.package_folder("surely_not_there")
+
+
+def test_a_line_break_and_its_indentation_are_one_token():
+    tok = AutoTokenizer.from_pretrained(NANO)
+    ids = tok("if x:\n    y", add_special_tokens=False).input_ids
+    assert "\n    " in [tok.decode([i]) for i in ids]
+
+
+def test_the_tokenizer_gives_back_any_text():
+    texts = ["a = 'grün \U0001f9ff'\r\n\tb\x00", "    \n\n  x", ""]
+    tok = tokenizer.train_tokenizer(["def f(x):\n    return x\n"] * 9, 300)
+    for text in texts:
+        assert tok.decode(tok(text, add_special_tokens=False).input_ids) == text
+
+
+def test_training_goes_on_from_its_checkpoint_and_ends_in_a_loadable_model(tmp_path):
+    rng = np.random.default_rng(0)
+    work = tmp_path / "work"
+    tok = tokenizer.train_tokenizer(["def f(x):\n    return x\n"] * 9, 300)
+    tokenizer.save(tok, work / "tokenizer")
+    for name in ("train", "held_out"):
+        np.save(work / f"{name}.npy", rng.integers(3, len(tok), 4000).astype(np.uint16))
+
+    def train(tokens):
+        options = {"tokens": tokens, "vocab": 300, "hidden": 16, "layers": 2, "heads": 2}
+        options |= {"windows": 2, "length": 128, "work": work}
+        command = [sys.executable, "-m", "sampler.train.train"]
+        command += [part for name, value in options.items() for part in (f"--{name}", str(value))]
+        subprocess.run(command, check=True, env=os.environ | {"TORCHDYNAMO_DISABLE": "1"})
+        return [json.loads(line) for line in (work / "log.jsonl").read_text().splitlines()]
+
+    assert [line["step"] for line in train(512)] == [1, 2]
+    log = train(1024)
+    assert [line["step"] for line in log] == [1, 2, 3, 4]
+    assert log[-1]["held_out_denoising"] > 0
+    model = DiffusionGemmaForBlockDiffusion.from_pretrained(work / "model")
+    assert model.config.canvas_length == 64
+    assert model.generation_config.max_denoising_steps >= 1
