@@ -1,6 +1,8 @@
 """The command line: exit codes, one line for each error, and what goes to stdout."""
 
+import asyncio
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,8 @@ from background import in_background
 from command import Command, dgemma
 from scripted_daemon import ScriptedDaemon, answering
 
-from dgemma_lsp import settings, wire
+from dgemma_lsp import control, settings, wire
+from dgemma_lsp.config import Config
 
 __all__ = ["dgemma"]
 
@@ -143,6 +146,29 @@ def test_a_failed_request_is_one_line_and_exit_code_1(dgemma: Command, source: P
     with dgemma.real_daemon():
         outcome = dgemma("complete", source, "--line", 1, "--column", 12)
     assert outcome == (1, "", "dgemma: out of\n")
+
+
+def test_ctrl_c_takes_the_request_back_and_exits_with_130(dgemma: Command, source: Path) -> None:
+    source.write_text("/hang\n")
+    command = [sys.executable, "-m", "dgemma_lsp", "complete", str(source)]
+    with (
+        dgemma.real_daemon(),
+        subprocess.Popen([*command, "--line", "1", "--column", "5"], stderr=subprocess.PIPE) as run,
+    ):
+        asyncio.run(until(dgemma, running=1))
+        run.send_signal(signal.SIGINT)
+        assert run.wait(30) == 130
+        assert run.stderr is not None
+        assert run.stderr.read().strip() == b""
+        asyncio.run(until(dgemma, running=0))
+
+
+async def until(dgemma: Command, *, running: int) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            report = await control.report(Config(), dgemma.paths)
+            if report is not None and report.running == running:
+                return
 
 
 @pytest.mark.parametrize("where", ["before", "after"])
