@@ -8,6 +8,11 @@ import pytest
 from home import Home
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the slow end-to-end tests after those that fail in a second."""
+    items.sort(key=lambda item: "e2e" in item.keywords)
+
+
 @pytest.fixture(scope="module")
 def daemon_home() -> Iterator[Home]:
     """A user without a daemon; one that the tests start is stopped at the end, and all its kin."""
