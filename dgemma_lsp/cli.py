@@ -191,6 +191,60 @@ def demo(ctx: click.Context, plain: bool, steps: int | None, seed: int | None) -
 
 @dgemma.command()
 @common
+@click.argument("place", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option("--holes", type=click.IntRange(2, 100_000), default=100, show_default=True)
+@click.option("--lines", type=click.IntRange(1, 100), default=1, help="Lines of each hole.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@steps_option
+@seed_option
+@click.pass_context
+def bench(
+    ctx: click.Context,
+    place: tuple[Path, ...],
+    holes: int,
+    lines: int,
+    as_json: bool,
+    steps: int | None,
+    seed: int | None,
+) -> None:
+    """Cut lines out of Python files, fill them again and count what is right.
+
+    PLACE is a file or a folder; `--seed` draws other holes.
+    """
+    from rich.console import Console
+    from rich.progress import track
+    from rich.table import Table
+
+    from dgemma_lsp import bench as benchmark
+    from dgemma_lsp import linking
+
+    found = settings.read_startable(ctx.ensure_object(Common))
+    cuts = benchmark.cut(benchmark.python_files(place), count=holes, lines=lines, seed=seed or 0)
+    screen = Console(stderr=True)
+
+    async def run() -> benchmark.Summary:
+        async with linking.daemon_link(found) as link:
+            sampling = wire.Sampling(max_steps=steps)
+            # One hole more at the start, uncounted: the first answer waits for the model to load.
+            filling = benchmark.run(link, [cuts[0], *cuts], found.config.completion, sampling)
+            await anext(filling)
+            outcomes = []
+            for _ in track(cuts, "filling holes", console=screen, disable=not screen.is_terminal):
+                outcomes.append(await anext(filling))
+            return benchmark.summarise(link.welcome.model, outcomes)
+
+    summary = asyncio.run(run())
+    if as_json:
+        click.echo(msgspec.json.encode(summary))
+        return
+    table = Table(show_header=False, box=None)
+    for row in benchmark.rows(summary):
+        table.add_row(*row)
+    Console().print(table)
+
+
+@dgemma.command()
+@common
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> int:

@@ -5,6 +5,7 @@ The options come from the command line, the environment through platformdirs. No
 
 import os
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,9 +40,14 @@ class Settings(Struct, frozen=True, kw_only=True):
 def find_paths(config_file: Path | None) -> Paths:
     """Return where this user's files lie; nothing is created."""
     own = platformdirs.user_config_path("dgemma") / "config.toml"
+    with warnings.catch_warnings():
+        # Without XDG_RUNTIME_DIR it warns of the folder that it takes instead; `prepare_folder`
+        # checks that folder itself.
+        warnings.simplefilter("ignore", UserWarning)
+        folder = platformdirs.user_runtime_path("dgemma")
     return Paths(
         config_file=config_file.absolute() if config_file else own,
-        runtime=platformdirs.user_runtime_path("dgemma"),
+        runtime=folder,
         state=platformdirs.user_state_path("dgemma"),
     )
 

@@ -39,6 +39,7 @@ INSIDE = {
     "linking": {"client", "settings"},
     "control": {"client"},
     "at_cursor": {"client", "context", "ghost"},
+    "bench": {"at_cursor", "client"},
     "demo": {"client", "context", "ghost", "progress"},
     "doctor": {"checkpoints", "client", "control", "linking"},
     "terminal_chat": {"checkpoints", "progress", "runtime"},
