@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from dgemma_lsp.errors import Busy, Cancelled, DgemmaError, ModelCrashed, Superseded
-from dgemma_lsp.wire import Chat, Complete, Failed, Job
+from dgemma_lsp.wire import Chat, Complete, Failed, Job, failed
 
 LOADS_BEFORE_GIVING_UP = 3
 
@@ -202,4 +202,4 @@ def _is_newer(one: _Entry, other: _Entry) -> bool:
 
 
 def _reply(key: str, error: DgemmaError) -> Reply:
-    return Reply(Failed(id=key, code=error.code, message=str(error)))
+    return Reply(failed(key, error))

@@ -24,7 +24,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from dgemma_lsp.errors import InvalidRequest
+from dgemma_lsp.errors import DgemmaError, InvalidRequest
 
 PROTOCOL = 1
 MAX_FRAME_BYTES = 4 * 1024 * 1024
@@ -211,6 +211,11 @@ Response = Welcome | Draft | Block | Done | Failed | Report
 Job = Complete | Chat
 ToModel = Complete | Chat | Cancel
 FromModel = Ready | Unusable | Draft | Block | Done | Failed
+
+
+def failed(id: str, error: DgemmaError) -> Failed:
+    """Return the message that tells an error; `errors.from_code` is the way back."""
+    return Failed(id=id, code=error.code, message=str(error))
 
 
 _to_binary = msgspec.msgpack.Encoder()

@@ -2,7 +2,7 @@ import msgspec
 import pytest
 
 from dgemma_lsp import wire
-from dgemma_lsp.errors import InvalidRequest
+from dgemma_lsp.errors import Busy, InvalidRequest, from_code
 from dgemma_lsp.wire import (
     Block,
     Cancel,
@@ -137,3 +137,10 @@ def test_a_field_of_a_newer_version_is_ignored() -> None:
 )
 def test_each_message_is_known_by_its_own_name(kind: type[msgspec.Struct]) -> None:
     assert kind.__struct_config__.tag == kind.__name__.lower()
+
+
+def test_an_error_becomes_the_message_from_which_the_client_makes_it_again() -> None:
+    message = wire.failed("7", Busy("try again"))
+    assert message == Failed(id="7", code="busy", message="try again")
+    again = from_code(message.code, message.message)
+    assert (type(again), str(again)) == (Busy, "try again")
