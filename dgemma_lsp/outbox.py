@@ -41,8 +41,8 @@ class Outbox:
             place = (message.id, message.candidate, message.block)
             if place in self._drafts and self._size > LAGGING_BYTES:
                 self._remove(self._drafts[place])
-        if isinstance(message, Draft) and place is not None:
-            self._drafts[place] = serial
+            if isinstance(message, Draft):
+                self._drafts[place] = serial
         frame = self._encode(message)
         self._frames[serial] = (frame, place)
         self._size += len(frame)
