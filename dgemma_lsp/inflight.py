@@ -11,13 +11,10 @@ from dgemma_lsp.wire import Block, Draft, Id, Timings
 class InFlight:
     """What the daemon knows of a request between its receipt and its end.
 
-    `key` names it towards the scheduler and the model, `id` towards the client of `session`.
+    `id` is what the client of `session` calls it.
     """
 
-    def __init__(
-        self, *, key: str, id: Id, session: int, wants_drafts: bool, received: float
-    ) -> None:
-        self.key = key
+    def __init__(self, *, id: Id, session: int, wants_drafts: bool, received: float) -> None:
         self.id = id
         self.session = session
         self.wants_drafts = wants_drafts

@@ -26,6 +26,8 @@ import msgspec
 from dgemma_lsp import wire
 from dgemma_lsp.config import Config
 
+COMMAND = [sys.executable, __file__]
+
 HANGING: dict[str, bool] = {}  # id -> whether it listens to Cancel
 
 

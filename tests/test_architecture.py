@@ -28,7 +28,11 @@ INSIDE = {
     "worker": set(),
     "client": set(),
     "server": {"context", "ghost", "client"},
-    "daemon": {"scheduler", "chat", "worker", "inflight", "outbox", "runtime"},
+    "daemon": {"admission", "dispatcher", "runtime", "session", "worker"},
+    "admission": set(),
+    "session": {"dispatcher", "outbox"},
+    "dispatcher": {"inflight", "jobs", "scheduler", "worker"},
+    "jobs": {"chat"},
     "inflight": set(),
     "outbox": set(),
     "runtime": set(),
@@ -53,11 +57,17 @@ RESERVED = {
     "dgemma_lsp": {"dgemma_lsp"},
     "pygls": {"dgemma_lsp.server"},
     "lsprotocol": {"dgemma_lsp.server"},
-    "websockets": {"dgemma_lsp.daemon", "dgemma_lsp.client", "dgemma_lsp.terminal_chat"},
+    "websockets": {
+        "dgemma_lsp.daemon",
+        "dgemma_lsp.session",
+        "dgemma_lsp.admission",
+        "dgemma_lsp.client",
+        "dgemma_lsp.terminal_chat",
+    },
     "click": {"dgemma_lsp.cli", "sampler.train"},
 }
 
-PURE = ["scheduler", "context", "ghost", "chat", "inflight", "outbox"]
+PURE = ["scheduler", "context", "ghost", "chat", "jobs", "inflight", "outbox"]
 
 TOP_LEVEL = {"pyproject.toml", "dgemma_lsp", "sampler", "editors", "tests", "README.md", "LICENSE"}
 LEFT_BY_TOOLS = {"build", "dist"}

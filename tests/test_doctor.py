@@ -89,7 +89,7 @@ async def test_a_working_daemon_is_asked_for_a_real_completion(
 ) -> None:
     with dgemma.real_daemon() as daemon:
         found = await examined(dgemma, Config(model=Model(name=str(checkpoint))))
-        assert daemon.worker.pid
+        assert daemon.dispatcher.worker.pid
     assert {name for name, finding in found.items() if finding.level == "bad"} == set()
     assert found["test"].text.startswith("completions work: 2 steps, ")
     assert found["device"].text.startswith("cpu")

@@ -5,7 +5,7 @@ from dgemma_lsp.wire import Block, Draft, Timings
 
 
 def in_flight() -> InFlight:
-    return InFlight(key="1:1", id="mine", session=1, wants_drafts=False, received=10.0)
+    return InFlight(id="mine", session=1, wants_drafts=False, received=10.0)
 
 
 def draft(block: int, step: int, text: str, stable: int, candidate: int = 0) -> Draft:

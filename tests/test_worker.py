@@ -7,14 +7,13 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from fake_model_process import COMMAND
 
 from dgemma_lsp import config as configuration
 from dgemma_lsp import worker
 from dgemma_lsp.config import Config
 from dgemma_lsp.wire import Block, Chat, Complete, Done, FromModel, Ready, Turn, Unusable
 from dgemma_lsp.worker import Worker, backoff_s
-
-FAKE = [sys.executable, str(Path(__file__).parent / "fake_model_process.py")]
 
 
 class Watched:
@@ -33,7 +32,7 @@ class Watched:
 
 
 @asynccontextmanager
-async def running(model: str = "fake", command: list[str] = FAKE) -> AsyncIterator[Watched]:
+async def running(model: str = "fake", command: list[str] = COMMAND) -> AsyncIterator[Watched]:
     async with asyncio.timeout(60):
         watched = Watched(model, command)
         try:
@@ -194,7 +193,7 @@ async def test_the_process_dies_with_a_daemon_that_was_killed(tmp_path: Path) ->
         "asyncio.run(it.run())\n"
     )
     parent = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", program, *FAKE, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", program, *COMMAND, stdout=asyncio.subprocess.PIPE
     )
     assert parent.stdout is not None
     pid = int(await parent.stdout.readline())

@@ -1,0 +1,45 @@
+import json
+
+import pytest
+from live_daemon import chat, complete, on_socket, paths, serving, texts
+
+from dgemma_lsp import config as configuration
+from dgemma_lsp import jobs, wire
+from dgemma_lsp.config import Config, Paths
+
+__all__ = ["paths"]
+
+
+async def test_what_the_client_left_open_is_taken_from_the_configuration(paths: Paths) -> None:
+    config = Config(
+        model=configuration.Model(name="fake"),
+        completion=configuration.Completion(steps=7),
+        chat=configuration.Chat(steps=9, max_tokens=11, system="be brief"),
+    )
+    async with serving(paths, config), on_socket(paths) as client:
+        (completion,) = texts(await client.ask(complete("1", "/job")))
+        (conversation,) = texts(await client.ask(chat("2", "/job", drafts=False)))
+    assert json.loads(completion)["sampling"] == {"max_steps": 7}
+    assert json.loads(conversation)["sampling"] == {"max_steps": 9, "max_tokens": 11}
+    assert json.loads(conversation)["messages"] == [
+        {"role": "system", "content": "be brief"},
+        {"role": "user", "content": "/job"},
+    ]
+
+
+def test_what_the_client_said_wins_over_the_configuration() -> None:
+    config = Config(chat=configuration.Chat(steps=9, max_tokens=11))
+    sampling = wire.Sampling(max_steps=1, max_tokens=2, seed=3)
+    job, notice = jobs.for_model(chat("1", "hello", sampling=sampling), "key", config)
+    assert (job.id, job.sampling, notice) == ("key", sampling, "")
+
+
+@pytest.mark.parametrize(
+    ("drafts", "deadline_ms", "asked"),
+    [(False, None, False), (True, None, True), (False, 100, True), (True, 100, True)],
+)
+def test_the_model_is_asked_for_drafts_where_someone_needs_them(
+    drafts: bool, deadline_ms: int | None, asked: bool
+) -> None:
+    message = complete("1", "x", drafts=drafts, deadline_ms=deadline_ms)
+    assert jobs.for_model(message, "key", Config())[0].drafts is asked
