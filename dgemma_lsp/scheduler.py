@@ -77,8 +77,9 @@ class Scheduler:
         """Take a request in; it ends here when it is older than another one or has no place."""
         if self._refusal is not None:
             return [_reply(job.id, self._refusal)]
+        entry = _Entry(session, job)
         older = self._rival(job)
-        if older is not None and _is_newer(older, _Entry(session, job)):
+        if older is not None and _is_newer(older, entry):
             return [_reply(job.id, Superseded("a newer version of this document is under way"))]
         freed = int(older is not None and older.job.id in self._queued)
         if self._waiting(type(job)) - freed >= self._limit:
@@ -86,7 +87,7 @@ class Scheduler:
         actions: list[Action] = []
         if older is not None:
             actions += self._drop(older.job.id, Superseded("a newer request of the document came"))
-        self._queued[job.id] = _Entry(session, job)
+        self._queued[job.id] = entry
         return actions + self._fill()
 
     def cancel(self, key: str) -> list[Action]:
@@ -105,7 +106,7 @@ class Scheduler:
 
     def disconnected(self, session: int) -> list[Action]:
         """End the requests of a session whose answers nobody reads any more."""
-        gone = [key for key, entry in self._entries() if entry.session == session]
+        gone = [entry.job.id for entry in self._entries() if entry.session == session]
         error = Cancelled("the connection closed")
         return [action for key in gone for action in self._drop(key, error)]
 
@@ -137,15 +138,15 @@ class Scheduler:
         self._refusal = error
         return self._fail_all(error)
 
-    def _entries(self) -> Iterator[tuple[str, _Entry]]:
+    def _entries(self) -> Iterator[_Entry]:
         """Every request that has no answer yet."""
-        yield from self._queued.items()
-        yield from (item for item in self._running.items() if item[0] not in self._stopped)
+        yield from self._queued.values()
+        yield from (e for key, e in self._running.items() if key not in self._stopped)
 
     def _rival(self, job: Job) -> _Entry | None:
         if not isinstance(job, Complete):
             return None
-        for _, entry in self._entries():
+        for entry in self._entries():
             if isinstance(entry.job, Complete) and entry.job.document == job.document:
                 return entry
         return None
