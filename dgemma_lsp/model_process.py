@@ -233,7 +233,7 @@ def _failure(job_id: str, exc: Exception) -> wire.Failed:
     elif not isinstance(exc, DgemmaError):
         log.exception("%s: the model raised", job_id, exc_info=exc)
         exc = ModelFailed(f"the model raised {type(exc).__name__}: {exc}; see the daemon's log")
-    return wire.Failed(id=job_id, code=exc.code, message=str(exc))
+    return wire.failed(job_id, exc)
 
 
 def serve(answers: Answers, inbox: "queue.SimpleQueue[wire.ToModel | None]", out: BinaryIO) -> None:

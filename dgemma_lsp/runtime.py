@@ -35,7 +35,7 @@ def prepare_folder(folder: Path) -> None:
     """Create the runtime folder, 0700; raises UserError where others could reach into it."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        info = folder.lstat()
+        info, above = folder.lstat(), folder.parent.stat()
     except OSError as exc:
         raise UserError(f"{folder}: cannot be used as runtime folder: {exc.strerror}") from exc
     if not stat.S_ISDIR(info.st_mode):
@@ -44,6 +44,12 @@ def prepare_folder(folder: Path) -> None:
         raise UserError(
             f"{folder}: belongs to user {info.st_uid}, not to you ({os.getuid()}): remove it, or "
             "point XDG_RUNTIME_DIR to a folder of your own"
+        )
+    # Whoever owns the folder above could put another one in this one's place.
+    if above.st_uid not in (0, os.getuid()):
+        raise UserError(
+            f"{folder.parent}: belongs to user {above.st_uid}, not to you ({os.getuid()}): point "
+            "XDG_RUNTIME_DIR to a folder of your own"
         )
     mode = stat.S_IMODE(info.st_mode)
     if mode & 0o077:

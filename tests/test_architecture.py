@@ -181,6 +181,12 @@ def test_every_module_of_the_application_has_a_test_file_of_its_own() -> None:
     assert untested == set()
 
 
+@pytest.mark.parametrize("path", MODULES, ids=by_name)
+def test_the_code_map_of_the_readme_names_every_module(path: Path) -> None:
+    named = (ROOT / "README.md").read_text(encoding="utf-8").split()
+    assert path.name in named or path.name.startswith("__")
+
+
 def test_the_top_level_holds_what_the_map_names_and_nothing_else() -> None:
     present = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
     present -= {name for name in present if name.endswith(".egg-info") or name == "__pycache__"}

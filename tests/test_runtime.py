@@ -43,6 +43,17 @@ def test_a_folder_of_somebody_else_is_refused(
         prepare_folder(tmp_path)
 
 
+def test_a_folder_below_somebody_else_s_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, theirs = os.getuid(), Path.stat(tmp_path)
+    (tmp_path / "run").mkdir(mode=0o700)
+    given = os.stat_result((*theirs[:4], 12345, *theirs[5:10]))
+    monkeypatch.setattr(Path, "stat", lambda self, **_: given)
+    with pytest.raises(UserError, match=f"belongs to user 12345, not to you .{own}."):
+        prepare_folder(tmp_path / "run")
+
+
 @pytest.mark.parametrize("kind", ["link", "file"])
 def test_what_is_no_folder_is_refused(tmp_path: Path, kind: str) -> None:
     place = tmp_path / "run"
