@@ -15,10 +15,10 @@ from dgemma_lsp.config import Config, Paths, load
 
 T = TypeVar("T")
 
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 
 # A slow machine must not turn a test of what is shown into a test of how fast it comes.
-CONFIG = "[completion]\ndeadline_ms = 60000\n"
+CONFIG = "[completion]\ndeadline_ms = 300000\n"
 
 
 def until(ask: Callable[[], T], waiting_for: str, *, patience_s: float = PATIENCE_S) -> T:

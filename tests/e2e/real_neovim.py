@@ -91,7 +91,7 @@ class Editor:
         ask = "return #vim.lsp.get_clients({bufnr=0, method='textDocument/inlineCompletion'}) > 0"
         return bool(self.nvim.exec_lua(ask))
 
-    def type_for_ghost(self, attempts: list[str], *, patience_s: float = 60) -> str:
+    def type_for_ghost(self, attempts: list[str], *, patience_s: float = 100) -> str:
         """Type each of `attempts` (keys from normal mode) until ghost text comes; return it.
 
         What the model proposes is its own affair, so more than one place is tried.
