@@ -1,1 +1,1 @@
-"""How nano was made: corpus, tokenizer, objective, forward, train. Not needed to run it."""
+"""How nano was made: its text, its objective, its training, its losses. Not needed to run it."""

@@ -5,10 +5,10 @@ are for evaluation, and every other package is left alone because it may be some
 """
 
 import hashlib
-import importlib.util
 import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 HELD_OUT = ("click", "arrow", "tinydb", "structlog")
@@ -53,7 +53,9 @@ class Document:
 
 def package_folder(package: str) -> Path:
     """Return an installed package's folder; raises FileNotFoundError with the way to mend it."""
-    spec = importlib.util.find_spec(package)
+    # The path finder alone: setuptools' own finder takes a look at pip for a call from pip, and
+    # then keeps torch.compile from its compiler.
+    spec = PathFinder.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError(f"package {package!r} is not installed; run: pip install {package}")
     return Path(next(iter(spec.submodule_search_locations)))

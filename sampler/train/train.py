@@ -12,14 +12,12 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from transformers import (
     DiffusionGemmaConfig,
@@ -28,15 +26,13 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from sampler.train import corpus, objective, shape, tokenizer
+from sampler.train import corpus, evaluate, objective, shape, stream, tokenizer
 from sampler.train.forward import TrainingForward
 
-CANVAS_SIZES, CANVAS_SHARES = (32, 64, 128), (0.25, 0.5, 0.25)
+CANVAS_SIZES, CANVAS_SHARES = (32, 64), (0.5, 0.5)
 DECAY_SHARE = 0.35
 WARM_UP_STEPS = 100
 CHECKPOINT_SECONDS = 600
-# BPE dropout (arXiv 1910.13267) on some documents: a cursor in mid-word cuts tokens elsewhere.
-DROPOUT, DROPOUT_SHARE = 0.1, 0.1
 
 
 class Data:
@@ -49,13 +45,7 @@ class Data:
         self.tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
         self.train = np.load(work / "train.npy")
         self.held_out = np.load(work / "held_out.npy")
-        self.breaks = line_breaks(self.tokenizer)
-
-
-def line_breaks(tok: PreTrainedTokenizerFast) -> NDArray[np.bool_]:
-    """Return which tokens begin with a line break, [V]."""
-    pieces = tok.convert_ids_to_tokens(list(range(len(tok))))
-    return np.array([piece.startswith(("Ċ", "čĊ")) for piece in pieces])
+        self.breaks = stream.line_breaks(self.tokenizer)
 
 
 def _prepare(work: Path, folder: Path, vocab_size: int) -> None:
@@ -66,23 +56,9 @@ def _prepare(work: Path, folder: Path, vocab_size: int) -> None:
     digest = hashlib.sha256("\0".join(sorted(d.text for d in documents)).encode()).hexdigest()
     facts = {"documents": len(documents), "characters": sum(len(d.text) for d in documents)}
     (work / "corpus.json").write_text(json.dumps({"sha256": digest, **facts}))
-    held_out = tokenize(tok, corpus.held_out_documents(), dropout_share=0.0)
-    np.save(work / "held_out.npy", held_out)
-    np.save(work / "train.npy", tokenize(tok, documents, dropout_share=DROPOUT_SHARE))
-
-
-def tokenize(
-    tok: PreTrainedTokenizerFast, documents: Iterable[corpus.Document], *, dropout_share: float
-) -> NDArray[np.uint16]:
-    """Return one stream of all documents, each as BOS text EOS."""
-    bpe, chooser = tok.backend_tokenizer.model, random.Random(1)
-    parts = []
-    for document in documents:
-        bpe.dropout = DROPOUT if chooser.random() < dropout_share else None
-        ids = tok.backend_tokenizer.encode(document.text).ids
-        parts.append(np.array([tokenizer.BOS, *ids, tokenizer.EOS], np.uint16))
-    bpe.dropout = None
-    return np.concatenate(parts)
+    np.save(work / "held_out.npy", stream.tokenize(tok, corpus.held_out_documents()))
+    shaken = stream.tokenize(tok, documents, dropout_share=stream.DROPOUT_SHARE)
+    np.save(work / "train.npy", shaken)
 
 
 class Optimizers:
@@ -114,25 +90,6 @@ def rate_share(step: int, seen: float, total: float) -> float:
     """Return the share of the peak learning rate: warm-up, constant, linear decay to 0."""
     left = max(0.0, total - seen) / (DECAY_SHARE * total)
     return min(1.0, (step + 1) / WARM_UP_STEPS, left)
-
-
-def evaluate_loss(
-    forward: TrainingForward, data: Data, *, batches: int, length: int
-) -> dict[str, float]:
-    """Return mean losses on the held-out packages, in nats per token, over fixed batches."""
-    rng = np.random.default_rng(1234)
-    copies = {n: p.detach().to(torch.bfloat16) for n, p in forward.params.items()}
-    sums = np.zeros(2)
-    with torch.no_grad():
-        for _ in range(batches):
-            batch = objective.draw_batch(
-                rng, data.held_out, data.breaks, len(data.breaks),
-                windows=8, length=length, canvas=64,
-            )  # fmt: skip
-            losses = forward.losses(copies, batch, self_condition=True, temperature=0.7)
-            sums += [x.item() for x in losses]
-    causal, denoising = sums / batches
-    return {"held_out_causal": round(causal, 4), "held_out_denoising": round(denoising, 4)}
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -234,7 +191,10 @@ def main(work: Path, tokens: float, vocab: int, hidden: int, layers: int, heads:
                     "model": model.state_dict(), "step": step, "seen": seen,
                     "optimizers": [o.state_dict() for o in optimizers.all],
                 })  # fmt: skip
-                line |= evaluate_loss(forward, data, batches=8, length=length)
+                found = evaluate.losses(
+                    forward, data.held_out, data.breaks, batches=8, length=length
+                )
+                line |= {f"held_out_{name}": value for name, value in found.items()}
                 export(model, data.tokenizer, work / "model")
             print(json.dumps(line | {"tok/s": round(speed)}), file=log, flush=True)
 
