@@ -85,8 +85,10 @@ class Prompts:
     def _extensions(self, token: int) -> Tensor | None:
         """Return which tokens begin with this one's text; None where the token cannot be healed."""
         piece = self._pieces[token]
+        text = self.decode([token])
+        # A line break with its indentation is whole as it stands: more of it is another line's.
         # A token of broken UTF-8 has no text of its own to cut off again.
-        if not piece or "\ufffd" in self.decode([token]):
+        if not piece or text.startswith(("\n", "\r")) or "\ufffd" in text:
             return None
         return torch.tensor([p.startswith(piece) for p in self._pieces])
 

@@ -36,7 +36,7 @@ def test_the_prefix_is_what_is_encoded_and_what_is_healed(prompts, prefix):
     assert prompt.prefix_ids[0] == prompts.tokenizer.bos_token_id
 
 
-@pytest.mark.parametrize("prefix", ["retu", "x = ", "print(", "    "])
+@pytest.mark.parametrize("prefix", ["retu", "x = ", "print("])
 def test_exactly_the_tokens_that_go_on_with_the_healed_text_may_come_first(prompts, prefix):
     prompt = complete(prompts, prefix)
     texts = [prompts.decode([i]) for i in range(len(prompts.tokenizer))]
@@ -49,6 +49,13 @@ def test_an_empty_prefix_has_nothing_to_heal(prompts):
     prompt = complete(prompts, "")
     assert (prompt.healed, prompt.first) == ("", None)
     assert prompt.prefix_ids == [prompts.tokenizer.bos_token_id]
+
+
+@pytest.mark.parametrize("prefix", ["x:\n", "x:\n    ", "x\r\n  "])
+def test_a_line_break_with_its_indentation_is_not_healed(prompts, prefix):
+    prompt = complete(prompts, prefix)
+    assert (prompt.healed, prompt.first) == ("", None)
+    assert prompts.decode(prompt.prefix_ids) == prefix
 
 
 def test_half_a_character_is_not_healed(prompts):

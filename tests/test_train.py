@@ -158,15 +158,37 @@ def test_every_hole_lies_within_its_window_and_canvas():
         assert hole.end + hole.suffix <= len(text)
 
 
-def test_noise_replaces_free_positions_only_and_all_of_them_in_pure_canvases():
-    rng = np.random.default_rng(0)
+def noised():
+    """400 canvases of [10 tokens of middle | 2 of slack | 4 pinned], all tokens 5."""
     target = np.full((50, 8, 16), 5)
-    free = np.broadcast_to(np.arange(16) < 12, target.shape)
-    noisy, replaced, pure = corrupt(rng, target, free, 1000)
-    assert (noisy[~free] == 5).all()
-    assert replaced[pure][:, :12].all()
+    position = np.broadcast_to(np.arange(16), target.shape)
+    free, tail = position < 12, (position >= 10) & (position < 12)
+    noisy, weight, pure = corrupt(np.random.default_rng(0), target, free, tail, 10**6)
+    return noisy != 5, weight, pure, free
+
+
+def test_noise_replaces_free_positions_only_and_all_of_them_in_pure_canvases():
+    replaced, weight, pure, free = noised()
     assert not replaced[~free].any()
-    assert abs(pure.mean() - objective.PURE_NOISE_SHARE) < 3 * (0.1875 / 400) ** 0.5
+    assert (weight[~free] == 0).all()
+    assert (weight[free] > 0).all()
+    assert replaced[pure][:, :12].all()
+    share = objective.PURE_SHARE
+    assert abs(pure.mean() - share) < 3 * (share * (1 - share) / 400) ** 0.5
+
+
+def test_a_part_of_the_canvases_is_clean_up_to_a_frontier_and_noise_behind_it():
+    replaced, weight, _, _ = noised()
+    steps = np.diff(replaced[..., :12].astype(int), axis=-1)
+    frontier = (steps >= 0).all(-1) & (steps.sum(-1) == 1)
+    share = frontier.mean()
+    # Nine of ten frontiers lie behind the first position; a few scattered canvases look the same.
+    assert 0.3 < share < 0.5
+    row = weight[frontier][0]
+    begin = int(replaced[frontier][0].argmax())
+    assert row[begin] == 1.0
+    if begin < 9:
+        assert row[begin + 1] == pytest.approx(objective.NEAR_DECAY)
 
 
 def test_a_batch_is_weighted_by_what_was_replaced_kept_or_empty():
@@ -178,8 +200,8 @@ def test_a_batch_is_weighted_by_what_was_replaced_kept_or_empty():
     )
     assert batch.clean.shape == (4, 64)
     assert batch.noisy.shape == batch.weight.shape == (4, 4, 16)
-    kinds = {round(float(w), 4) for w in np.unique(batch.weight)}
-    assert kinds <= {0.0, 1.0, 0.25, 0.1, 0.025}
+    assert batch.weight.min() >= 0
+    assert batch.weight.max() == 1.0
     assert (batch.noisy == batch.target)[batch.weight == 0].all()
 
 

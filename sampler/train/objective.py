@@ -6,8 +6,9 @@ once, causally, and several canvases at random offsets are denoised against its 
     [ middle | slack: EOS | suffix, pinned ]        a hole, or
     [ the next C tokens, EOS-filled after an EOS ]   the next block
 
-and a share t of its free positions is replaced by uniform noise (uniform-state diffusion); the
-share of canvases that start from pure noise is raised, because that is where few-step drafts begin.
+whose free positions are replaced by uniform noise (uniform-state diffusion), in one of three ways:
+all of them (t = 1, over-weighted, because that is where few-step drafts begin), a share t of them,
+or all behind a clean beginning, which is how a sampler that accepts what it is sure of gets on.
 """
 
 from dataclasses import dataclass
@@ -21,11 +22,13 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
-PURE_NOISE_SHARE = 0.25
+PURE_SHARE, FRONTIER_SHARE = 0.2, 0.4
 # Loss weights: what was replaced must be found; what was kept only confirmed; the empty tail is
 # easy and would drown the rest, except its first token, which tells where the middle ends.
 KEPT_WEIGHT = 0.25
 TAIL_WEIGHT = 0.1
+# Far from all known text there is nothing to learn but how frequent tokens are.
+NEAR_DECAY, FAR_WEIGHT = 0.8, 0.15
 
 
 @dataclass(frozen=True)
@@ -84,9 +87,8 @@ def draw_batch(
             hole = draw_hole(rng, text, line_breaks, length, canvas)
             offset[b, n] = hole.start
             target[b, n], free[b, n], tail[b, n] = lay_out(text, hole, canvas)
-    noisy, replaced, pure = corrupt(rng, target, free, vocab_size)
-    weight = np.where(replaced, 1.0, KEPT_WEIGHT) * np.where(tail, TAIL_WEIGHT, 1.0) * free
-    return Batch(clean, offset, target, noisy, weight.astype(np.float32), pure)
+    noisy, weight, pure = corrupt(rng, target, free, tail, vocab_size)
+    return Batch(clean, offset, target, noisy, weight, pure)
 
 
 def draw_hole(
@@ -136,11 +138,20 @@ def lay_out(text: Ints, hole: Hole, canvas: int) -> tuple[Ints, Bools, Bools]:
 
 
 def corrupt(
-    rng: np.random.Generator, target: Ints, free: Bools, vocab_size: int
-) -> tuple[Ints, Bools, Bools]:
-    """Replace a share t of the free positions by uniform tokens; returns noisy, replaced, pure."""
-    pure = rng.random(target.shape[:2]) < PURE_NOISE_SHARE
-    t = np.where(pure, 1.0, rng.random(target.shape[:2]))
-    replaced = (rng.random(target.shape) < t[..., None]) & free
-    noise = rng.integers(0, vocab_size, target.shape)
-    return np.where(replaced, noise, target), replaced, pure
+    rng: np.random.Generator, target: Ints, free: Bools, tail: Bools, vocab_size: int
+) -> tuple[Ints, Floats, Bools]:
+    """Noise the canvases; returns the noisy tokens, the loss weights and which are pure noise."""
+    canvases = target.shape[:2]
+    kind = rng.random(canvases)
+    pure, frontier = kind < PURE_SHARE, (kind >= PURE_SHARE) & (kind < PURE_SHARE + FRONTIER_SHARE)
+    t = np.where(pure, 1.0, rng.random(canvases))
+    scattered = rng.random(target.shape) < t[..., None]
+    # A frontier lies within the middle or at its end; a canvas of pure noise has it at its start.
+    begin = np.where(frontier, rng.random(canvases) * (free & ~tail).sum(-1), 0).astype(np.int64)
+    distance = np.arange(target.shape[-1]) - begin[..., None]
+    replaced = np.where(frontier[..., None], distance >= 0, scattered) & free
+    noisy = np.where(replaced, rng.integers(0, vocab_size, target.shape), target)
+    near = np.maximum(NEAR_DECAY ** np.maximum(distance, 0), FAR_WEIGHT)
+    weight = np.where(replaced, 1.0, KEPT_WEIGHT) * np.where(tail, TAIL_WEIGHT, 1.0) * free
+    weight = weight * np.where((pure | frontier)[..., None], near, 1.0)
+    return noisy, weight.astype(np.float32), pure
