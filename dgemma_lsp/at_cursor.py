@@ -105,7 +105,7 @@ def insertion(
     """Return the different texts that may be inserted at `cursor`, the best first."""
     shown = (
         ghost.to_ghost_text(raw, text[:cursor], text[cursor:], max_lines=options.max_lines)
-        for raw in answer.texts
+        for raw in answer.sure(options.min_confidence)
     )
     candidates = list(dict.fromkeys(text for text in shown if text))
     return Insertion(
@@ -126,8 +126,11 @@ def plain(candidates: Sequence[str]) -> str:
     return "\n".join(parts)
 
 
-def why_empty(answer: Completion) -> str:
+def why_empty(answer: Completion, options: Options) -> str:
     """Tell in one line why nothing is inserted."""
+    if not answer.sure(options.min_confidence):
+        least = options.min_confidence
+        return f"nothing to insert: no text reached the confidence of {least:g} (min_confidence)"
     if any(text.strip() for text in answer.texts):
         return "nothing to insert: the model only repeats what stands around the cursor"
     if answer.reason == "deadline":

@@ -157,7 +157,7 @@ def complete(
     elif result.candidates:
         click.echo(at_cursor.plain(result.candidates))
     if not result.candidates:
-        note(at_cursor.why_empty(answer))
+        note(at_cursor.why_empty(answer, options))
 
 
 @dgemma.command()

@@ -45,7 +45,8 @@ Answer = wire.Draft | wire.Block | wire.Report | wire.Done
 class Completion(Struct, frozen=True, kw_only=True):
     """A whole answer: one text per candidate, empty where the daemon had none.
 
-    `stable` is False where the step cap or the deadline cut a text short.
+    `stable` is False where the step cap or the deadline cut a text short. `confidences` are those
+    of the blocks, as far as the daemon told them.
     """
 
     texts: list[str]
@@ -53,6 +54,15 @@ class Completion(Struct, frozen=True, kw_only=True):
     timings: wire.Timings
     steps: int
     stable: bool
+    confidences: dict[int, float] = {}
+
+    def sure(self, least: float) -> list[str]:
+        """Return the texts without those that are known to be less probable than `least`."""
+        return [
+            text
+            for candidate, text in enumerate(self.texts)
+            if self.confidences.get(candidate, least) >= least
+        ]
 
 
 class _NobodyListens(DaemonUnavailable):
@@ -148,12 +158,15 @@ async def complete(link: Link, message: wire.Complete) -> Completion:
     """Return the whole answer of one completion; raises as `Link.request` does."""
     texts = [""] * message.candidates
     stable = [True] * message.candidates
+    confidences: dict[int, float] = {}
     async with aclosing(link.request(message)) as answers:
         async for answer in answers:
             match answer:
                 case wire.Block(candidate=candidate):
                     texts[candidate] += answer.text
                     stable[candidate] &= answer.stable
+                    if answer.confidence is not None:
+                        confidences[candidate] = answer.confidence
                 case wire.Done(reason=reason, timings=timings):
                     return Completion(
                         texts=texts,
@@ -161,6 +174,7 @@ async def complete(link: Link, message: wire.Complete) -> Completion:
                         timings=timings,
                         steps=timings.steps,
                         stable=reason != "deadline" and all(stable),
+                        confidences=confidences,
                     )
     raise AssertionError("a request ends in Done or raises")
 

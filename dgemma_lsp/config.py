@@ -24,14 +24,20 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Code completion in the editor; `steps` 0 takes the model's own default."""
+    """Code completion in the editor; `steps` 0 takes the model's own default.
+
+    At least `drawn` texts are drawn at once and the most probable shown, if their mean log
+    probability for each token, in nats, is at least `min_confidence`.
+    """
 
     steps: Annotated[int, Meta(ge=0, le=1024)] = 0
     candidates: Annotated[int, Meta(ge=1, le=16)] = 3
+    drawn: Annotated[int, Meta(ge=1, le=64)] = 4
     deadline_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = 2000
     prefix_chars: Annotated[int, Meta(ge=64, le=1_000_000)] = 6000
     suffix_chars: Annotated[int, Meta(ge=0, le=1_000_000)] = 2000
     max_lines: Annotated[int, Meta(ge=1, le=1000)] = 12
+    min_confidence: Annotated[float, Meta(ge=-1e9, le=0)] = -2.0
 
 
 class Chat(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

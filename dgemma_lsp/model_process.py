@@ -52,10 +52,14 @@ def write_frame(stream: BinaryIO, message: wire.FromModel) -> None:
 
 
 class Answers:
-    """Turns jobs into the events of their answers, with one loaded model."""
+    """Turns jobs into the events of their answers, with one loaded model.
 
-    def __init__(self, model: LoadedModel) -> None:
+    For a completion at least `drawn` candidates are drawn, and the most probable given.
+    """
+
+    def __init__(self, model: LoadedModel, *, drawn: int = 1) -> None:
         self.model = model
+        self.drawn = drawn
         self.prompts = Prompts(model.tokenizer)
 
     def events(self, job: wire.Job) -> Events:
@@ -65,7 +69,7 @@ class Answers:
         return self.chat(job)
 
     def complete(self, job: wire.Complete) -> Events:
-        """Fill the hole of a completion with one canvas per candidate."""
+        """Fill the hole of a completion, several times at once; the most probable fills win."""
         began = time.monotonic()
         params = self._params(job.sampling)
         size = params.canvas_length
@@ -80,42 +84,52 @@ class Answers:
         device = self.model.denoiser.device
         pins = infill.lay_out(prompt.suffix_ids, size, hole, first=prompt.first, device=device)
         seed = job.sampling.seed or 0
-        # A generator for each row: a candidate does not depend on how many others were asked for.
-        noise = canvas.Noise([self._generator(seed + row) for row in range(job.candidates)])
+        rows = max(job.candidates, self.drawn)
+        # A generator for each row: a row does not depend on how many others there are.
+        noise = canvas.Noise([self._generator(seed + row) for row in range(rows)])
         ids = torch.tensor([prompt.prefix_ids], device=device)
-        steps = denoise.generate(
-            self.model.denoiser, ids, params, noise, rows=job.candidates, pins=pins
-        )
-        for event in steps:
-            texts = [self._middle(row, hole, prompt.healed, params) for row in event.ids.tolist()]
-            if isinstance(event, denoise.Block):
+        texts: list[str] = []
+        for event in denoise.generate(
+            self.model.denoiser, ids, params, noise, rows=rows, pins=pins
+        ):
+            if isinstance(event, denoise.Commit):
                 break
-            if job.drafts:
-                for row, text in enumerate(texts):
+            found = [infill.middle(row, hole, params.eos_token_ids) for row in event.ids.tolist()]
+            texts = [self._join(row, prompt.healed) for row in found]
+            if isinstance(event, denoise.Block):
+                block = event
+            elif job.drafts:
+                for row, text in enumerate(texts[: job.candidates]):
                     stable = self._stable(event, row, hole, prompt.healed, text, params)
                     yield wire.Draft(
                         id=job.id, block=0, step=event.step, text=text, stable=stable, candidate=row
                     )
-        steps.close()  # the canvas ends in the suffix: it is no prefix of what comes next
-        # max_new_tokens is one canvas, so the loop has ended with its block.
-        assert isinstance(event, denoise.Block)
-        for row, text in enumerate(texts):
+        # max_new_tokens is one canvas, so the loop has ended with its commit.
+        assert isinstance(event, denoise.Commit)
+        sure = [
+            sum(log_probs[: len(row)]) / max(len(row), 1)
+            for row, log_probs in zip(found, event.log_probs.tolist(), strict=True)
+        ]
+        # What is empty is very probable by this measure and of no use.
+        best = sorted(range(rows), key=lambda row: (not texts[row].strip(), -sure[row]))
+        for candidate, row in enumerate(best[: job.candidates]):
             yield wire.Block(
                 id=job.id,
                 block=0,
-                text=text,
-                steps=event.steps,
-                stable=bool(event.settled[row]),
-                candidate=row,
+                text=texts[row],
+                steps=block.steps,
+                stable=bool(block.settled[row]),
+                candidate=candidate,
+                confidence=sure[row],
             )
         yield wire.Done(
             id=job.id,
-            reason="settled" if bool(event.settled.all()) else "steps",
+            reason="settled" if bool(block.settled.all()) else "steps",
             timings=wire.Timings(
                 denoise_ms=(time.monotonic() - began) * 1e3,
                 prompt_tokens=len(prompt.prefix_ids) + len(prompt.suffix_ids),
-                tokens=hole * job.candidates,
-                steps=event.steps,
+                tokens=hole * rows,
+                steps=block.steps,
             ),
         )
 
@@ -140,6 +154,8 @@ class Answers:
         for event in denoise.generate(
             self.model.denoiser, torch.tensor([ids], device=device), params, noise
         ):
+            if isinstance(event, denoise.Commit):
+                continue
             row = infill.middle(event.ids[0].tolist(), params.canvas_length, params.eos_token_ids)
             if isinstance(event, denoise.Block):
                 row = row[: params.max_new_tokens - tokens]
@@ -189,8 +205,8 @@ class Answers:
     def _generator(self, seed: int) -> torch.Generator:
         return torch.Generator(self.model.denoiser.device).manual_seed(seed)
 
-    def _middle(self, row: list[int], hole: int, healed: str, params: SamplingParams) -> str:
-        text = self.prompts.decode(infill.middle(row, hole, params.eos_token_ids))
+    def _join(self, middle: list[int], healed: str) -> str:
+        text = self.prompts.decode(middle)
         # Where no token of the prefix's last piece came first, there is nothing that joins it.
         return text[len(healed) :] if text.startswith(healed) else ""
 
@@ -204,7 +220,8 @@ class Answers:
         params: SamplingParams,
     ) -> int:
         leading = min(_leading(draft.stable[row].tolist()), hole)
-        settled_text = self._middle(draft.ids[row].tolist()[:leading], hole, healed, params)
+        settled_ids = infill.middle(draft.ids[row].tolist(), leading, params.eos_token_ids)
+        settled_text = self._join(settled_ids, healed)
         return _common_prefix(text, settled_text)
 
 
@@ -295,7 +312,7 @@ def main() -> None:
         load_ms=(time.monotonic() - began) * 1e3,
     )
     write_frame(out, ready)
-    serve(Answers(model), inbox, out)
+    serve(Answers(model, drawn=config.completion.drawn), inbox, out)
 
 
 if __name__ == "__main__":

@@ -278,7 +278,7 @@ def to_items(completion: Completion, cursor: Cursor, config: Config) -> Items:
     """Return the candidates that may be shown, each once; every item says its range."""
     shown = (
         to_ghost_text(text, cursor.before, cursor.after, max_lines=config.completion.max_lines)
-        for text in completion.texts
+        for text in completion.sure(config.completion.min_confidence)
     )
     return [
         t.InlineCompletionItem(insert_text=cursor.typed + text, range=cursor.range)

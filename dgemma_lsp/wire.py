@@ -131,7 +131,11 @@ class Draft(Struct, frozen=True, kw_only=True, tag="draft"):
 
 
 class Block(Struct, frozen=True, kw_only=True, tag="block"):
-    """A finished block: its text is final. `stable` is False where the step cap cut it short."""
+    """A finished block: its text is final. `stable` is False where the step cap cut it short.
+
+    `confidence` of a completion is the mean log probability of its tokens in nats, by the same
+    model read causally; candidates come in its order, the most probable first.
+    """
 
     id: Id
     block: int
@@ -139,6 +143,7 @@ class Block(Struct, frozen=True, kw_only=True, tag="block"):
     steps: int = 0
     stable: bool = True
     candidate: int = 0
+    confidence: float | None = None
 
 
 class Timings(Struct, frozen=True, kw_only=True):

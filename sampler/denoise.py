@@ -1,8 +1,8 @@
-"""The sampling loop, as a generator of Draft and Block. Read this first. No text, no transport.
+"""The sampling loop, a generator of Draft, Block and Commit. Read this first. No text here.
 
     prompt -> prefill -> for each block: new canvas, pin
                           for each step: denoise, accept, renoise -> Draft, until settled
-                          -> Block -> commit: the block joins the prefix
+                          -> Block -> the block joins the prefix -> Commit
 
 Between two yields at most one forward pass runs, so closing the generator stops within a step.
 With default parameters and the same noise this gives, token for token, what transformers'
@@ -61,6 +61,17 @@ class Block:
     finished: Tensor
 
 
+@dataclass(frozen=True)
+class Commit:
+    """The block has joined the prefix; `log_probs` [B, C] is what the causal side thinks of it.
+
+    In nats, each token given all before it.
+    """
+
+    block: int
+    log_probs: Tensor
+
+
 def generate(
     denoiser: Denoiser,
     prompt: Tensor,
@@ -69,7 +80,7 @@ def generate(
     *,
     rows: int = 1,
     pins: Pins | None = None,
-) -> Generator[Draft | Block, None, Prefix]:
+) -> Generator[Draft | Block | Commit, None, Prefix]:
     """Denoise block after block behind `prompt` [1 or B, P]; returns the prefix with all blocks.
 
     A prompt of one row is encoded once and shared by `rows` rows. `pins` hold for the first block.
@@ -77,7 +88,7 @@ def generate(
     """
     if prompt.shape[1] == 0:
         raise InvalidParameter("the prompt is empty; give at least one token")
-    prefix = denoiser.prefill(prompt, None)
+    prefix = denoiser.prefill(prompt)
     if prompt.shape[0] == 1:
         prefix = denoiser.widen(prefix, rows)
     finished = torch.zeros(prefix.batch, dtype=torch.bool, device=denoiser.device)
@@ -98,7 +109,8 @@ def generate(
             yield Draft(block, canvas.step, canvas.draft, canvas.stable)
         ids, finished = finalize(canvas.draft, finished, params)
         yield Block(block, canvas.step, ids, canvas.settled, finished)
-        prefix = denoiser.prefill(ids, prefix)
+        prefix, log_probs = denoiser.commit(prefix, ids)
+        yield Commit(block, log_probs)
         if bool(finished.all()):
             break
     return prefix

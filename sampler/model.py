@@ -1,7 +1,9 @@
 """The Denoiser protocol, and its implementation over a transformers checkpoint. No sampling here.
 
-    prefill(ids, prefix)  causal encoder: appends ids to the prefix's keys and values
+    prefill(ids)                  causal encoder: the prompt's keys and values
     denoise(prefix, ids, signal)  bidirectional decoder: one step's logits; reads the prefix only
+    commit(prefix, ids)           causal encoder: a finished canvas joins the prefix; what the
+                                  causal side thinks of each of its tokens falls out
 
 transformers' modules keep the weights, so that whatever it loads (sizes, dtypes, quantization,
 `device_map`) is served the same way.
@@ -26,11 +28,15 @@ class UnusableModel(Exception):
 
 @dataclass(frozen=True)
 class Prefix:
-    """Keys and values of `length` encoded tokens for `batch` rows; owned by one request."""
+    """Keys and values of `length` encoded tokens for `batch` rows; owned by one request.
+
+    `last` [B, D] is the encoder's output at the last token, which predicts the next one.
+    """
 
     cache: Any
     length: int
     batch: int
+    last: Tensor | None = None
 
 
 class Denoiser(Protocol):
@@ -39,8 +45,11 @@ class Denoiser(Protocol):
     vocab_size: int
     device: torch.device
 
-    def prefill(self, ids: Tensor, prefix: Prefix | None) -> Prefix:
-        """Encode ids [B, T] behind `prefix` (None: nothing) and return the longer prefix."""
+    def prefill(self, ids: Tensor) -> Prefix:
+        """Encode a prompt, ids [B, T]."""
+
+    def commit(self, prefix: Prefix, ids: Tensor) -> tuple[Prefix, Tensor]:
+        """Encode ids [B, C] behind `prefix`; returns the longer prefix and log p [B, C] in nats."""
 
     def widen(self, prefix: Prefix, batch: int) -> Prefix:
         """Return a prefix of one row as one of `batch` equal rows."""
@@ -59,8 +68,30 @@ class TransformersDenoiser:
         self._signal_dtype = model.model.decoder.embed_tokens.weight.dtype
 
     @torch.no_grad()
-    def prefill(self, ids: Tensor, prefix: Prefix | None) -> Prefix:
-        """Encode ids [B, T] behind `prefix`; the prefix given is used up."""
+    def prefill(self, ids: Tensor) -> Prefix:
+        """Encode a prompt, ids [B, T]."""
+        return self._encode(None, ids)[0]
+
+    @torch.no_grad()
+    def widen(self, prefix: Prefix, batch: int) -> Prefix:
+        """Repeat the one row of `prefix`; the prefix given is used up."""
+        if batch == 1:
+            return prefix
+        assert prefix.last is not None
+        prefix.cache.batch_repeat_interleave(batch)
+        return Prefix(prefix.cache, prefix.length, batch, prefix.last.expand(batch, -1))
+
+    @torch.no_grad()
+    def commit(self, prefix: Prefix, ids: Tensor) -> tuple[Prefix, Tensor]:
+        """Encode ids [B, C]; log p [B, C] is the causal side's. The prefix given is used up."""
+        assert prefix.last is not None
+        longer, hidden = self._encode(prefix, ids)
+        before = torch.cat((prefix.last[:, None], hidden[:, :-1]), 1)
+        cap = self.model.final_logit_softcapping
+        logits = torch.tanh(self.model.lm_head(before).float() / cap) * cap
+        return longer, logits.log_softmax(-1).gather(-1, ids[..., None])[..., 0]
+
+    def _encode(self, prefix: Prefix | None, ids: Tensor) -> tuple[Prefix, Tensor]:
         past = prefix.length if prefix else 0
         positions = torch.arange(past, past + ids.shape[1], device=ids.device)[None]
         out = self.model.model.encoder(
@@ -68,14 +99,9 @@ class TransformersDenoiser:
             position_ids=positions,
             past_key_values=prefix.cache if prefix else None,
         )
-        return Prefix(out.past_key_values, past + ids.shape[1], ids.shape[0])
-
-    @torch.no_grad()
-    def widen(self, prefix: Prefix, batch: int) -> Prefix:
-        """Repeat the one row of `prefix`; the prefix given is used up."""
-        if batch > 1:
-            prefix.cache.batch_repeat_interleave(batch)
-        return Prefix(prefix.cache, prefix.length, batch)
+        hidden: Tensor = out.last_hidden_state
+        longer = Prefix(out.past_key_values, past + ids.shape[1], ids.shape[0], hidden[:, -1])
+        return longer, hidden
 
     @torch.no_grad()
     def denoise(self, prefix: Prefix, ids: Tensor, signal: Tensor | None) -> Tensor:

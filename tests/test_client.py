@@ -61,7 +61,12 @@ async def test_a_completion_gathers_the_blocks_of_each_candidate(paths: Paths) -
         assert isinstance(message, wire.Complete)
         for block, candidate, text in [(0, 1, "b"), (0, 0, "a"), (1, 0, "A"), (1, 1, "B")]:
             await send(wire.Draft(id=message.id, block=block, step=1, text="?", stable=0))
-            await send(wire.Block(id=message.id, block=block, text=text, candidate=candidate))
+            sure = -0.5 if candidate else None
+            await send(
+                wire.Block(
+                    id=message.id, block=block, text=text, candidate=candidate, confidence=sure
+                )
+            )
         await send(wire.Done(id=message.id, reason="eos", timings=wire.Timings(steps=7)))
 
     async with ScriptedDaemon(paths.socket, script):
@@ -73,8 +78,33 @@ async def test_a_completion_gathers_the_blocks_of_each_candidate(paths: Paths) -
             timings=wire.Timings(steps=7),
             steps=7,
             stable=True,
+            confidences={1: -0.5},
         )
         await link.close()
+
+
+@pytest.mark.parametrize(
+    ("confidences", "least", "texts"),
+    [
+        ({}, -1.0, ["a", "b"]),
+        ({0: -0.5, 1: -1.5}, -1.0, ["a"]),
+        ({0: -1.0, 1: -1.0}, -1.0, ["a", "b"]),
+        ({1: -9.0}, -1.0, ["a"]),
+        ({0: -2.0, 1: -2.0}, -1.0, []),
+    ],
+)
+def test_texts_that_are_known_to_be_unlikely_are_left_out(
+    confidences: dict[int, float], least: float, texts: list[str]
+) -> None:
+    answer = client.Completion(
+        texts=["a", "b"],
+        reason="eos",
+        timings=wire.Timings(),
+        steps=1,
+        stable=True,
+        confidences=confidences,
+    )
+    assert answer.sure(least) == texts
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from tiny_model import CANVAS, VOCAB, WINDOW, tiny_model
 from torch import Tensor
 
 from sampler.canvas import Noise
-from sampler.denoise import Draft, Pins, finalize, generate
+from sampler.denoise import Block, Draft, Pins, finalize, generate
 from sampler.model import Prefix, TransformersDenoiser, params_from_checkpoint
 from sampler.params import InvalidParameter, SamplingParams
 
@@ -46,7 +46,8 @@ def run(denoiser, prompt, params, noise, **more):
             event = next(steps)
         except StopIteration as stop:
             return drafts, blocks, stop.value
-        (drafts if isinstance(event, Draft) else blocks).append(event)
+        if isinstance(event, Draft | Block):
+            (drafts if isinstance(event, Draft) else blocks).append(event)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_the_last_block_is_committed_too(denoiser):
     _, blocks, prefix = run(denoiser, prompt, replace(PARAMS, max_new_tokens=16), noise_of(0))
     whole = torch.cat([prompt, *(b.ids for b in blocks)], dim=1)
     assert prefix.length == whole.shape[1]
-    fresh = denoiser.prefill(whole, None)
+    fresh = denoiser.prefill(whole)
     canvas = prompt_of(CANVAS, seed=8)
     torch.testing.assert_close(
         denoiser.denoise(prefix, canvas, None),
@@ -178,9 +179,13 @@ class CountingDenoiser:
         self.steps = 0
         self.commits: list[int] = []
 
-    def prefill(self, ids: Tensor, prefix: Prefix | None) -> Prefix:
+    def prefill(self, ids: Tensor) -> Prefix:
         self.commits.append(ids.shape[1])
-        return Prefix(None, (prefix.length if prefix else 0) + ids.shape[1], ids.shape[0])
+        return Prefix(None, ids.shape[1], ids.shape[0])
+
+    def commit(self, prefix: Prefix, ids: Tensor) -> tuple[Prefix, Tensor]:
+        self.commits.append(ids.shape[1])
+        return Prefix(None, prefix.length + ids.shape[1], ids.shape[0]), torch.zeros(ids.shape)
 
     def widen(self, prefix: Prefix, batch: int) -> Prefix:
         return Prefix(None, prefix.length, batch)

@@ -21,11 +21,12 @@ def denoiser():
 @pytest.mark.parametrize("cuts", [(1,), (5,), (5, 7, 11)])
 def test_encoding_in_pieces_gives_the_logits_of_encoding_at_once(denoiser, total, cuts):
     ids, canvas = ids_of(total), ids_of(CANVAS, seed=2)
-    whole = denoiser.prefill(ids, None)
+    whole = denoiser.prefill(ids)
     pieces, at = None, 0
     for cut in [*cuts, total]:
         if at < min(cut, total):
-            pieces = denoiser.prefill(ids[:, at : min(cut, total)], pieces)
+            piece = ids[:, at : min(cut, total)]
+            pieces = denoiser.commit(pieces, piece)[0] if pieces else denoiser.prefill(piece)
         at = max(at, min(cut, total))
     assert pieces.length == whole.length == total
     torch.testing.assert_close(
@@ -36,16 +37,31 @@ def test_encoding_in_pieces_gives_the_logits_of_encoding_at_once(denoiser, total
     )
 
 
+@pytest.mark.parametrize("length", [1, 5, WINDOW + 4])
+def test_a_commit_tells_the_causal_probability_of_each_token(denoiser, length):
+    prompt, ids = ids_of(length), ids_of(CANVAS, seed=2)
+    _, log_probs = denoiser.commit(denoiser.prefill(prompt), ids)
+    whole = torch.cat([prompt, ids], 1)
+    model = denoiser.model
+    with torch.no_grad():
+        hidden = model.model.encoder(input_ids=whole).last_hidden_state
+        logits = torch.tanh(model.lm_head(hidden) / 30.0) * 30.0
+    expected = torch.log_softmax(logits, -1)[0, length - 1 : -1]
+    torch.testing.assert_close(
+        log_probs[0], expected.gather(-1, ids[0, :, None])[:, 0], atol=1e-4, rtol=1e-4
+    )
+
+
 def test_a_widened_prefix_serves_every_row_alike(denoiser):
     canvas = ids_of(CANVAS, seed=2)
-    one = denoiser.denoise(denoiser.prefill(ids_of(20), None), canvas, None)
-    wide = denoiser.widen(denoiser.prefill(ids_of(20), None), 3)
+    one = denoiser.denoise(denoiser.prefill(ids_of(20)), canvas, None)
+    wide = denoiser.widen(denoiser.prefill(ids_of(20)), 3)
     three = denoiser.denoise(wide, canvas.expand(3, -1), None)
     torch.testing.assert_close(three, one.expand(3, -1, -1), atol=1e-4, rtol=1e-4)
 
 
 def test_denoising_leaves_the_prefix_as_it_was(denoiser):
-    prefix, canvas = denoiser.prefill(ids_of(20), None), ids_of(CANVAS, seed=2)
+    prefix, canvas = denoiser.prefill(ids_of(20)), ids_of(CANVAS, seed=2)
     first = denoiser.denoise(prefix, canvas, None)
     denoiser.denoise(prefix, ids_of(CANVAS, seed=3), first)
     assert torch.equal(denoiser.denoise(prefix, canvas, None), first)

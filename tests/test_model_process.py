@@ -94,9 +94,23 @@ def test_drafts_come_when_asked_for_one_for_each_step_and_candidate(answers):
 
 
 def test_a_candidate_does_not_depend_on_how_many_there_are(answers):
-    one = of(wire.Block, answer(answers, complete(candidates=1)))
+    (one,) = of(wire.Block, answer(answers, complete(candidates=1)))
     three = of(wire.Block, answer(answers, complete(candidates=3)))
-    assert one[0].text == three[0].text
+    assert one.text in [block.text for block in three]
+
+
+def test_the_most_probable_of_the_drawn_come_first():
+    frames = answer(Answers(load("nano"), drawn=6), complete(candidates=3))
+    sure = [block.confidence for block in of(wire.Block, frames)]
+    assert len(sure) == 3
+    assert sure == sorted(sure, reverse=True)
+    assert max(sure) < 0
+
+
+def test_drawing_more_never_gives_a_less_probable_text(answers):
+    (one,) = of(wire.Block, answer(answers, complete()))
+    (best,) = of(wire.Block, answer(Answers(answers.model, drawn=6), complete()))
+    assert best.confidence >= one.confidence
 
 
 def test_the_same_seed_gives_the_same_text(answers):
@@ -141,8 +155,8 @@ def test_a_cancel_of_what_is_not_there_changes_nothing(answers):
 @pytest.mark.parametrize(
     ("job", "code", "words"),
     [
-        (chat(text="x = 1\n" * 500), "too_large", "nano holds 640"),
-        (complete(sampling=wire.Sampling(canvas_length=640)), "invalid_request", "not 640"),
+        (chat(text="x = 1\n" * 500), "too_large", "nano holds 576"),
+        (complete(sampling=wire.Sampling(canvas_length=576)), "invalid_request", "not 576"),
     ],
 )
 def test_what_the_model_cannot_take_is_refused_and_the_next_is_served(answers, job, code, words):

@@ -273,5 +273,5 @@ def test_training_goes_on_from_its_checkpoint_and_ends_in_a_loadable_model(tmp_p
     assert [line["step"] for line in log] == [1, 2, 3, 4]
     assert log[-1]["held_out_denoising"] > 0
     model = DiffusionGemmaForBlockDiffusion.from_pretrained(work / "model")
-    assert model.config.canvas_length == 64
+    assert model.config.canvas_length == 32
     assert model.generation_config.max_denoising_steps >= 1

@@ -98,10 +98,10 @@ def generation_config() -> DiffusionGemmaGenerationConfig:
     """
     return DiffusionGemmaGenerationConfig(
         max_new_tokens=256,
-        max_denoising_steps=8,
-        sampler_config=EntropyBoundSamplerConfig(entropy_bound=4.0),
-        t_min=0.1,
-        t_max=0.4,
+        max_denoising_steps=4,
+        sampler_config=EntropyBoundSamplerConfig(entropy_bound=6.0),
+        t_min=0.2,
+        t_max=0.5,
         stability_threshold=1,
         confidence_threshold=0.5,
         bos_token_id=tokenizer.BOS,

@@ -33,6 +33,8 @@ CANVAS_SIZES, CANVAS_SHARES = (32, 64), (0.5, 0.5)
 DECAY_SHARE = 0.35
 WARM_UP_STEPS = 100
 CHECKPOINT_SECONDS = 600
+# The default of requests: a hole of a few lines and a third of the canvas for the suffix.
+CANVAS = 32
 
 
 class Data:
