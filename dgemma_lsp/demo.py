@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from importlib.resources import files
 
+import msgspec
 from msgspec import Struct
 from rich.console import Console, Group
 from rich.live import Live
@@ -35,6 +36,7 @@ HOLES = (
     "type=int, default=10",
     "lines = read_lines(path)",
 )
+CANVAS_LENGTH = 64
 NEXT = "Next, your editor: the README shows how. `dgemma doctor` finds what is missing."
 
 _EMPTY = "░░░░░░░░"
@@ -120,7 +122,8 @@ async def play(link: Link, config: Config, sampling: wire.Sampling) -> AsyncIter
             language="python",
             trigger="invoked",
             drafts=True,
-            sampling=sampling,
+            # Room for several lines, which are what the holes are.
+            sampling=msgspec.structs.replace(sampling, canvas_length=CANVAS_LENGTH),
         )
         progress = Progress()
         async with aclosing(link.request(request)) as answers:
