@@ -91,7 +91,7 @@ def test_into_a_pipe_it_prints_each_hole_filled_without_escape_codes(
     assert f"median {median:.0f} ms and 2 steps" in outcome.out
     requests = [message for message in daemon.heard if isinstance(message, wire.Complete)]
     assert [request.sampling for request in requests] == [
-        wire.Sampling(max_steps=3, seed=4),
+        wire.Sampling(max_steps=3, canvas_length=demo.CANVAS_LENGTH, seed=4),
     ] * len(HOLES)
     assert all(request.drafts for request in requests)
     # What stands in earlier holes goes along, and nothing of what was cut out.

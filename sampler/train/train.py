@@ -139,7 +139,7 @@ def main(work: Path, tokens: float, vocab: int, hidden: int, layers: int, heads:
         layers=layers,
         heads=heads,
         window=128,
-        canvas=64,
+        canvas=CANVAS,
         positions=length + max(CANVAS_SIZES),
     )
     model = shape.build_model(config, seed)
