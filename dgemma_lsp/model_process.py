@@ -31,7 +31,8 @@ from sampler.prompts import Prompts, TextStream
 log = logging.getLogger("dgemma.model")
 
 Event = wire.Draft | wire.Block | wire.Done
-Events = Generator[Event, None, None]
+# None where a step has nothing to tell: whoever steps the job can end it there all the same.
+Events = Generator[Event | None, None, None]
 
 
 def read_frame(stream: BinaryIO) -> bytes | None:
@@ -104,6 +105,8 @@ class Answers:
                     yield wire.Draft(
                         id=job.id, block=0, step=event.step, text=text, stable=stable, candidate=row
                     )
+            else:
+                yield None
         # max_new_tokens is one canvas, so the loop has ended with its commit.
         assert isinstance(event, denoise.Commit)
         sure = [
@@ -155,6 +158,7 @@ class Answers:
             self.model.denoiser, torch.tensor([ids], device=device), params, noise
         ):
             if isinstance(event, denoise.Commit):
+                yield None
                 continue
             row = infill.middle(event.ids[0].tolist(), params.canvas_length, params.eos_token_ids)
             if isinstance(event, denoise.Block):
@@ -175,6 +179,8 @@ class Answers:
                 yield wire.Draft(
                     id=job.id, block=event.block, step=event.step, text=shown, stable=stable
                 )
+            else:
+                yield None
         yield wire.Done(
             id=job.id,
             reason="eos" if finished else "length",
@@ -271,12 +277,13 @@ def serve(answers: Answers, inbox: "queue.SimpleQueue[wire.ToModel | None]", out
         # dict keeps arrival order and min takes the first of equals.
         current = min(active.values(), key=lambda a: isinstance(a.job, wire.Chat))
         try:
-            event: wire.FromModel = next(current.events)
+            event: wire.FromModel | None = next(current.events)
         except Exception as exc:
             event = _failure(current.job.id, exc)
         if isinstance(event, wire.Done | wire.Failed):
             del active[current.job.id]
-        write_frame(out, event)
+        if event is not None:
+            write_frame(out, event)
 
 
 def _read_inbox(stream: BinaryIO, inbox: "queue.SimpleQueue[wire.ToModel | None]") -> None:

@@ -147,6 +147,12 @@ def test_a_cancelled_job_ends_typed_and_the_others_go_on(answers):
     ]
 
 
+@pytest.mark.parametrize("job", [complete(), msgspec.structs.replace(chat(), drafts=False)])
+def test_a_job_without_drafts_can_be_ended_after_every_step_too(answers, job):
+    events = list(answers.events(job))
+    assert sum(event is None for event in events) >= events[-1].timings.steps
+
+
 def test_a_cancel_of_what_is_not_there_changes_nothing(answers):
     frames = answer(answers, wire.Cancel(id="z"), complete())
     assert [f.id for f in of(wire.Done, frames)] == ["c"]
