@@ -6,7 +6,7 @@ options of the command over it. Unknown keys are refused, with their path.
 
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -15,12 +15,19 @@ from dgemma_lsp.errors import UserError
 
 
 class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which model, and where it runs."""
+    """Which model, where it runs, and how much it holds at once.
+
+    `rows` texts are denoised together at most; `cache_mb` MiB hold what was read of documents.
+    `quantize` loads the weights in 4 or 8 bits.
+    """
 
     name: str = "nano"
     device: str = "auto"
     dtype: str = "auto"
     threads: Annotated[int, Meta(ge=0, le=1024)] = 0
+    quantize: Literal["", "4bit", "8bit"] = ""
+    rows: Annotated[int, Meta(ge=1, le=4096)] = 32
+    cache_mb: Annotated[int, Meta(ge=0, le=1_000_000)] = 512
 
 
 class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,10 +60,14 @@ class Chat(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Daemon(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The daemon's life and its listeners; `port` 0 lets the system choose one."""
+    """The daemon's life and its listeners; `port` 0 lets the system choose one.
+
+    `parallel` requests are in the model at a time; `queue` more of each kind may wait.
+    """
 
     idle_minutes: Annotated[float, Meta(gt=0, le=100_000)] = 30.0
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    parallel: Annotated[int, Meta(ge=1, le=1000)] = 8
     queue: Annotated[int, Meta(ge=1, le=10_000)] = 32
     origins: list[str] = []
 

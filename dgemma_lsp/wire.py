@@ -3,7 +3,8 @@
 A connection begins with `Hello`, answered by `Welcome` (or by `Failed` with an empty id and the end
 of the connection). Then requests, in any order and interleaved:
 
-    Complete, Chat     -> Draft* Block* and exactly one of Done, Failed
+    Complete, Chat,
+    Generate           -> Draft* Block* and exactly one of Done, Failed
     Status             -> Report Done
     Stop               -> Done, then the daemon goes down
     Cancel             -> nothing of its own; the request it names ends in Failed("cancelled"),
@@ -32,6 +33,7 @@ MAX_FRAME_BYTES = 4 * 1024 * 1024
 Id = Annotated[str, Meta(min_length=1, max_length=200)]
 Role = Literal["system", "user", "assistant"]
 Trigger = Literal["automatic", "invoked"]
+Priority = Literal["interactive", "bulk"]
 ModelState = Literal["loading", "ready", "restarting", "failed", "asleep"]
 Reason = Literal["eos", "length", "settled", "steps", "deadline", "reported", "stopping"]
 
@@ -58,6 +60,8 @@ class Complete(Struct, frozen=True, kw_only=True, tag="complete"):
 
     `document` and `version` decide which request of several is the newest. `deadline_ms` counts
     from the daemon's receipt; at the deadline the stable part is the answer, or nothing.
+    `previous` is what an earlier answer suggests at this place: the model starts from it.
+    Of the text `max_lines` lines will be shown (0: all); once they are settled they are the answer.
     """
 
     id: Id
@@ -68,6 +72,9 @@ class Complete(Struct, frozen=True, kw_only=True, tag="complete"):
     language: str = ""
     trigger: Trigger = "automatic"
     candidates: Annotated[int, Meta(ge=1, le=16)] = 1
+    previous: str = ""
+    max_lines: Annotated[int, Meta(ge=0, le=1000)] = 0
+    priority: Priority = "interactive"
     deadline_ms: Annotated[int, Meta(ge=1, le=3_600_000)] | None = None
     drafts: bool = False
     sampling: Sampling = Sampling()
@@ -85,8 +92,20 @@ class Chat(Struct, frozen=True, kw_only=True, tag="chat"):
 
     id: Id
     messages: Annotated[list[Turn], Meta(min_length=1)]
+    priority: Priority = "interactive"
     deadline_ms: Annotated[int, Meta(ge=1, le=3_600_000)] | None = None
     drafts: bool = True
+    sampling: Sampling = Sampling()
+
+
+class Generate(Struct, frozen=True, kw_only=True, tag="generate"):
+    """Continue a text, block after block."""
+
+    id: Id
+    prompt: Annotated[str, Meta(min_length=1)]
+    priority: Priority = "interactive"
+    deadline_ms: Annotated[int, Meta(ge=1, le=3_600_000)] | None = None
+    drafts: bool = False
     sampling: Sampling = Sampling()
 
 
@@ -211,10 +230,10 @@ class Unusable(Struct, frozen=True, kw_only=True, tag="unusable"):
     message: str
 
 
-Request = Hello | Complete | Chat | Cancel | Status | Stop
+Request = Hello | Complete | Chat | Generate | Cancel | Status | Stop
 Response = Welcome | Draft | Block | Done | Failed | Report
-Job = Complete | Chat
-ToModel = Complete | Chat | Cancel
+Job = Complete | Chat | Generate
+ToModel = Complete | Chat | Generate | Cancel
 FromModel = Ready | Unusable | Draft | Block | Done | Failed
 
 
