@@ -22,8 +22,9 @@ class Window(NamedTuple):
 def window(text: str, offset: int, *, prefix_chars: int, suffix_chars: int) -> Window:
     """Return what lies around `offset`, cut at line borders where it does not fit.
 
-    A single line longer than its budget is cut inside. Raises ValueError for an offset outside the
-    text.
+    Both cuts stay where they are while somebody types, and then move by a quarter of their budget:
+    what the model has read of the text can be used again. A line longer than that is cut inside.
+    So at least half a budget is used. Raises ValueError for an offset outside the text.
     """
     if not 0 <= offset <= len(text):
         raise ValueError(f"offset {offset} lies outside a text of {len(text)} characters")
@@ -48,16 +49,24 @@ def for_model(text: str) -> str:
 
 
 def _prefix_start(text: str, offset: int, budget: int) -> int:
-    earliest = offset - budget
-    if earliest <= 0:
+    if offset <= budget:
         return 0
-    border = text.find("\n", earliest - 1, offset) + 1
-    return border if 0 < border < offset else earliest
+    jump = _jump(budget)
+    start = _round_up(offset - budget, jump)
+    return text.find("\n", start - 1, start - 1 + jump) + 1 or start
 
 
 def _suffix_end(text: str, offset: int, budget: int) -> int:
-    latest = offset + budget
-    if latest >= len(text):
+    if len(text) - offset <= budget:
         return len(text)
-    border = text.rfind("\n", offset, latest) + 1
-    return border if border > 0 else latest
+    jump = _jump(budget)
+    end = len(text) - _round_up(len(text) - offset - budget, jump)
+    return text.rfind("\n", end - jump, end) + 1 or end
+
+
+def _jump(budget: int) -> int:
+    return max(1, budget // 4)
+
+
+def _round_up(number: int, step: int) -> int:
+    return -(-number // step) * step
