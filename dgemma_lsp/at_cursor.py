@@ -94,6 +94,7 @@ def request(
         language=_LANGUAGES.get(file.suffix, ""),
         trigger="invoked",
         candidates=candidates,
+        max_lines=options.max_lines,
         deadline_ms=deadline_ms,
         sampling=sampling,
     )

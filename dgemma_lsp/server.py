@@ -1,7 +1,8 @@
 """The language server: LSP requests -> requests to the daemon, answers -> inline completions.
 
-Handlers only translate. What the model reads is decided in `context`, what is shown in `ghost`, the
-daemon is found and asked through `client`. stdout is the protocol; the log goes to stderr.
+Handlers only translate. What the model reads is decided in `context`, what is shown in `ghost`,
+what was suggested already and needs no model in `suggestions`; the daemon is found and asked
+through `client`. stdout is the protocol; the log goes to stderr.
 """
 
 import asyncio
@@ -34,6 +35,7 @@ from dgemma_lsp.errors import (
     UserError,
 )
 from dgemma_lsp.ghost import to_ghost_text
+from dgemma_lsp.suggestions import Suggestions
 
 # The daemon keeps the deadline; this is for one that hangs and keeps nothing.
 DEADLINE_GRACE_S = 1.0
@@ -78,6 +80,7 @@ class Server(LanguageServer):
         self.paths = paths
         self.links = Links(config, paths, self.tell_failure)
         self.newest = Newest()
+        self.suggestions = Suggestions()
         self.ids = map(str, itertools.count(1))
         self.refused_options: UserError | None = None
         self.first_contact: asyncio.Task[None] | None = None
@@ -173,8 +176,9 @@ async def did_change(ls: Server, params: t.DidChangeTextDocumentParams) -> None:
 
 
 async def did_close(ls: Server, params: t.DidCloseTextDocumentParams) -> None:
-    """End the completion under way: nobody will see it."""
+    """End the completion under way and forget what was suggested: nobody will see it."""
     ls.newest.cancel(params.text_document.uri)
+    ls.suggestions.forget(params.text_document.uri)
 
 
 async def inline_completion(ls: Server, params: "InlineParams") -> Items:
@@ -200,7 +204,11 @@ async def contact(ls: Server) -> None:
 
 
 async def suggest(ls: Server, params: "InlineParams") -> Items:
-    """Ask the daemon; no items if the document changes meanwhile or the daemon has no answer."""
+    """Return the rest of what is being typed through, or what the daemon answers.
+
+    No items if the document changes meanwhile or the daemon has no answer. Who asks for more than
+    what is suggested by itself always gets the model's answer.
+    """
     document = ls.workspace.get_text_document(params.text_document.uri)
     version = document.version
     # A document that the editor never opened has no version; a request that overtook the change it
@@ -210,11 +218,18 @@ async def suggest(ls: Server, params: "InlineParams") -> Items:
     cursor = locate(document, params)
     if cursor is None:
         return []
-    message = make_request(next(ls.ids), document, cursor, params, ls.config)
+    known = ls.suggestions.find(document.uri, cursor.before, cursor.after)
+    if known.rests and not is_invoked(params):
+        return to_items(known.rests, cursor)
+    message = make_request(
+        next(ls.ids), document, cursor, params, ls.config, previous=known.previous
+    )
     completion = await ask(ls, message)
     if completion is None or document.version != version:
         return []
-    return to_items(completion, cursor, ls.config)
+    texts = worth_showing(completion, cursor, ls.config)
+    ls.suggestions.keep(document.uri, cursor.before, cursor.after, texts)
+    return to_items(texts, cursor)
 
 
 async def ask(ls: Server, message: wire.Complete) -> Completion | None:
@@ -248,12 +263,23 @@ def locate(document: TextDocument, params: "InlineParams") -> Cursor | None:
     return Cursor(range=place, typed=typed, before=text[:start] + typed, after=text[end:])
 
 
+def is_invoked(params: "InlineParams") -> bool:
+    """Tell whether a person asked, not the editor by itself."""
+    return params.context.trigger_kind == t.InlineCompletionTriggerKind.Invoked
+
+
 def make_request(
-    id: str, document: TextDocument, cursor: Cursor, params: "InlineParams", config: Config
+    id: str,
+    document: TextDocument,
+    cursor: Cursor,
+    params: "InlineParams",
+    config: Config,
+    *,
+    previous: str,
 ) -> wire.Complete:
     """Return what to ask the daemon; automatic requests ask for one candidate."""
     options = config.completion
-    invoked = params.context.trigger_kind == t.InlineCompletionTriggerKind.Invoked
+    invoked = is_invoked(params)
     prefix, suffix = window(
         cursor.before + cursor.after,
         len(cursor.before),
@@ -269,21 +295,27 @@ def make_request(
         language=document.language_id or "",
         trigger="invoked" if invoked else "automatic",
         candidates=options.candidates if invoked else 1,
+        previous=for_model(previous),
+        max_lines=options.max_lines,
         deadline_ms=options.deadline_ms,
         sampling=wire.Sampling(max_steps=options.steps or None),
     )
 
 
-def to_items(completion: Completion, cursor: Cursor, config: Config) -> Items:
-    """Return the candidates that may be shown, each once; every item says its range."""
+def worth_showing(completion: Completion, cursor: Cursor, config: Config) -> list[str]:
+    """Return the candidates that may be shown, each once."""
     shown = (
         to_ghost_text(text, cursor.before, cursor.after, max_lines=config.completion.max_lines)
         for text in completion.sure(config.completion.min_confidence)
     )
+    return list(dict.fromkeys(text for text in shown if text is not None))
+
+
+def to_items(texts: list[str], cursor: Cursor) -> Items:
+    """Return an item for each text; every item says its range."""
     return [
         t.InlineCompletionItem(insert_text=cursor.typed + text, range=cursor.range)
-        for text in dict.fromkeys(shown)
-        if text is not None
+        for text in texts
     ]
 
 

@@ -23,11 +23,12 @@ INSIDE = {
     "errors": set(),
     "context": set(),
     "ghost": set(),
+    "suggestions": set(),
     "scheduler": set(),
     "chat": set(),
     "worker": set(),
     "client": set(),
-    "server": {"context", "ghost", "client"},
+    "server": {"context", "ghost", "suggestions", "client"},
     "daemon": {"admission", "dispatcher", "runtime", "session", "worker"},
     "admission": set(),
     "session": {"dispatcher", "outbox"},
@@ -67,7 +68,7 @@ RESERVED = {
     "click": {"dgemma_lsp.cli", "sampler.train"},
 }
 
-PURE = ["scheduler", "context", "ghost", "chat", "jobs", "inflight", "outbox"]
+PURE = ["scheduler", "context", "ghost", "suggestions", "chat", "jobs", "inflight", "outbox"]
 
 TOP_LEVEL = {"pyproject.toml", "dgemma_lsp", "sampler", "editors", "tests", "README.md", "LICENSE"}
 LEFT_BY_TOOLS = {"build", "dist"}

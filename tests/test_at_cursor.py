@@ -65,14 +65,14 @@ def test_the_model_reads_unix_line_ends_and_as_much_as_the_options_say() -> None
         FILE,
         text,
         300,
-        Options(prefix_chars=64, suffix_chars=8),
+        Options(prefix_chars=64, suffix_chars=16, max_lines=9),
         candidates=2,
         deadline_ms=None,
         sampling=Sampling(),
     )
-    assert request.prefix == "x\n" * 21
-    assert request.suffix == "y\n" * 2
-    assert request.language == "python"
+    assert request.prefix == "x\n" * 20
+    assert request.suffix == "y\n" * 5
+    assert (request.language, request.max_lines) == ("python", 9)
 
 
 def answer(*texts: str, reason: Reason = "settled") -> Completion:

@@ -253,7 +253,7 @@ async def test_a_request_says_what_the_daemon_must_know(folder: Path) -> None:
     config = Config(
         model=CONFIG.model,
         completion=Completion(
-            steps=5, candidates=4, deadline_ms=777, prefix_chars=64, suffix_chars=3
+            steps=5, candidates=4, deadline_ms=777, prefix_chars=64, suffix_chars=4, max_lines=7
         ),
     )
     async with (
@@ -261,18 +261,19 @@ async def test_a_request_says_what_the_daemon_must_know(folder: Path) -> None:
         editor(folder, config) as one,
     ):
         one.version = 41
-        one.open("p" * 80 + "\nq = \r\nr\r\ns", language="elvish")
-        await one.ask(1, 4, trigger=1)
+        one.open("p" * 30 + "\n" + "q" * 40 + "\nr = \r\n\r\ns\r\nt", language="elvish")
+        await one.ask(2, 4, trigger=1)
         asked = await completes(daemon)
         assert asked == wire.Complete(
             id=asked.id,
             document=URI,
             version=41,
-            prefix="q = ",
-            suffix="\n",
+            prefix="q" * 40 + "\nr = ",
+            suffix="\n\n",
             language="elvish",
             trigger="invoked",
             candidates=4,
+            max_lines=7,
             deadline_ms=777,
             sampling=wire.Sampling(max_steps=5),
         )
@@ -379,6 +380,122 @@ async def test_a_request_that_cannot_be_read_is_answered_and_the_next_one_too(fo
         assert not one.client.messages
 
 
+# -- what was suggested already ------------------------------------------------------------------
+
+
+async def test_typing_what_was_suggested_asks_nobody(folder: Path) -> None:
+    async with editor(folder) as one:
+        async with ScriptedDaemon(folder / "daemon.sock", answering("日本(😋)")) as daemon:
+            one.open("é = \r\ny\r\n")
+            assert texts(await one.ask(0, 4)) == ["日本(😋)"]
+            assert len(daemon._of(wire.Complete)) == 1
+        # No daemon is left, and asking one would be told to the user.
+        rests = {"日": "本(😋)", "本": "(😋)", "(": "😋)", "😋": ")"}
+        column = 4
+        for key, rest in rests.items():
+            one.change(key, t.Range(t.Position(0, column), t.Position(0, column)))
+            column += len(key.encode("utf-16-le")) // 2
+            [item] = await one.ask(0, column)
+            here = t.Position(0, column)
+            assert (item.insert_text, item.range) == (rest, t.Range(here, here))
+        # ... nor for a character that is taken back, nor for the one that the editor adds
+        one.change("", t.Range(t.Position(0, column - 2), t.Position(0, column)))
+        assert texts(await one.ask(0, column - 2)) == ["😋)"]
+        one.change(")", t.Range(t.Position(0, column - 2), t.Position(0, column - 2)))
+        assert texts(await one.ask(0, column - 2)) == ["😋"]
+        assert not one.client.messages
+
+
+async def test_a_suggestion_that_is_typed_to_its_end_is_followed_by_the_model_s_next(
+    folder: Path,
+) -> None:
+    async def script(message: wire.Request, send: Send) -> None:
+        assert isinstance(message, wire.Complete)
+        await answering({"x = ": "f", "x = f": "(1)"}[message.prefix])(message, send)
+
+    async with ScriptedDaemon(folder / "daemon.sock", script), editor(folder) as one:
+        one.open("x = ")
+        assert texts(await one.ask(0, 4)) == ["f"]
+        one.change("x = f")
+        assert texts(await one.ask(0, 5)) == ["(1)"]
+
+
+async def test_who_asks_for_more_gets_it_from_the_model_and_may_type_any_of_it(
+    folder: Path,
+) -> None:
+    script = answering("fa", "fb", "g")
+    async with ScriptedDaemon(folder / "daemon.sock", script) as daemon, editor(folder) as one:
+        one.open("x = ")
+        assert texts(await one.ask(0, 4)) == ["fa"]
+        assert texts(await one.ask(0, 4, trigger=1)) == ["fa", "fb", "g"]
+        assert [asked.previous for asked in daemon._of(wire.Complete)] == ["", ""]
+        one.change("x = f")
+        assert texts(await one.ask(0, 5)) == ["a", "b"]
+        assert len(daemon._of(wire.Complete)) == 2
+
+
+async def test_the_model_starts_from_what_may_still_come_of_the_suggestion(folder: Path) -> None:
+    script = answering("foo(\n    1)")
+    async with ScriptedDaemon(folder / "daemon.sock", script) as daemon, editor(folder) as one:
+        one.open("y\r\nx = \r\n")
+        assert texts(await one.ask(1, 4)) == ["foo(\r\n    1)"]
+        one.change("y\r\nx = bar\r\n")
+        await one.ask(1, 7)
+        asked = await completes(daemon, 2)
+        assert (asked.prefix, asked.previous) == ("y\nx = bar", "(\n    1)")
+
+
+async def test_what_was_typed_of_a_selected_completion_is_known(folder: Path) -> None:
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("append(1)")) as daemon,
+        editor(folder) as one,
+    ):
+        one.open("x.\ny\n")
+        assert texts(await one.ask(0, 2)) == ["append(1)"]
+        one.change("x.ap\ny\n")
+        place = t.Range(t.Position(0, 2), t.Position(0, 4))
+        [item] = await one.ask(0, 4, chosen=t.SelectedCompletionInfo(place, "append"))
+        assert (item.insert_text, item.range) == ("append(1)", place)
+        assert len(daemon._of(wire.Complete)) == 1
+
+
+async def test_a_closed_document_is_forgotten(folder: Path) -> None:
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("1")) as daemon,
+        editor(folder) as one,
+    ):
+        for count in (1, 2):
+            one.open("x = ")
+            assert texts(await one.ask(0, 4)) == ["1"]
+            assert len(daemon._of(wire.Complete)) == count
+            one.client.text_document_did_close(
+                t.DidCloseTextDocumentParams(t.TextDocumentIdentifier(URI))
+            )
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        pytest.param(wire.Failed(id="", code="superseded", message="newer"), id="superseded"),
+        pytest.param(wire.Failed(id="", code="model_crashed", message="gone"), id="failed"),
+        pytest.param(wire.Done(id="", reason="settled"), id="too unlikely"),
+    ],
+)
+async def test_an_answer_that_was_not_shown_is_asked_for_again(
+    folder: Path, last: wire.Failed | wire.Done
+) -> None:
+    async def script(message: wire.Request, send: Send) -> None:
+        assert isinstance(message, wire.Complete)
+        await send(wire.Block(id=message.id, block=0, text="f(1)", confidence=-99.0))
+        await send(msgspec.structs.replace(last, id=message.id))
+
+    async with ScriptedDaemon(folder / "daemon.sock", script) as daemon, editor(folder) as one:
+        one.open("x = ")
+        for count in (1, 2):
+            assert texts(await one.ask(0, 4)) == []
+            assert (await completes(daemon, count)).previous == ""
+
+
 # -- cancelling, newest wins, stale --------------------------------------------------------------
 
 
@@ -443,13 +560,15 @@ async def test_an_answer_to_an_older_version_is_dropped(folder: Path) -> None:
         await answering("1")(message, send)
 
     params = server.InlineParams(
-        t.InlineCompletionContext(t.InlineCompletionTriggerKind.Automatic),
+        t.InlineCompletionContext(t.InlineCompletionTriggerKind.Invoked),
         t.TextDocumentIdentifier(URI),
         t.Position(0, 4),
     )
     async with ScriptedDaemon(folder / "daemon.sock", script) as daemon:
         assert [item.insert_text for item in await server.suggest(ls, params)] == ["1"]
+        ls.suggestions.forget(URI)
         assert await server.suggest(ls, params) == []
+        assert ls.suggestions.find(URI, "x = ", "").rests == []
         await ls.links.close()
 
 
