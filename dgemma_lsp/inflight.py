@@ -21,16 +21,17 @@ class InFlight:
         self.received = received
         self.started: float | None = None
         self._drafts: dict[tuple[int, int], Draft] = {}  # newest of each unfinished block
-        self._steps = 0  # of the finished blocks
+        self._steps: dict[int, int] = {}  # of each block: its candidates are stepped together
 
     def drafted(self, draft: Draft) -> None:
         """Remember the newest draft of a block."""
         self._drafts[draft.candidate, draft.block] = draft
+        self._stepped(draft.block, draft.step)
 
     def finished(self, block: Block) -> None:
         """Forget the drafts of a block that is final."""
         self._drafts.pop((block.candidate, block.block), None)
-        self._steps += block.steps
+        self._stepped(block.block, block.steps)
 
     def stable_blocks(self) -> list[Block]:
         """Return the stable part of each unfinished block, by candidate and position."""
@@ -50,7 +51,10 @@ class InFlight:
     @property
     def steps(self) -> int:
         """The denoising steps of the blocks and drafts seen so far."""
-        return self._steps + sum(draft.step for draft in self._drafts.values())
+        return sum(self._steps.values())
+
+    def _stepped(self, block: int, steps: int) -> None:
+        self._steps[block] = max(self._steps.get(block, 0), steps)
 
     def timings(self, now: float, model: Timings) -> Timings:
         """Return the model's timings, completed with the daemon's waiting and total time."""

@@ -47,6 +47,16 @@ def test_candidates_are_kept_apart_and_shown_in_order() -> None:
     assert shown == [(0, "a"), (1, "ab"), (2, "abc")]
 
 
+def test_a_step_of_several_candidates_counts_once() -> None:
+    request = in_flight()
+    for candidate, step in [(0, 1), (1, 1), (0, 2), (1, 2)]:
+        request.drafted(draft(0, step, "abc", 0, candidate))
+    assert request.steps == 2
+    for candidate, steps in [(0, 3), (1, 5)]:
+        request.finished(Block(id="1:1", block=0, text="abc", steps=steps, candidate=candidate))
+    assert request.steps == 5
+
+
 @pytest.mark.parametrize(
     ("started", "queue_ms", "total_ms"),
     [(10.25, 250.0, 1000.0), (None, 1000.0, 1000.0)],
