@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from dgemma_lsp import chat
 from dgemma_lsp.config import Config
-from dgemma_lsp.wire import Complete, Job
+from dgemma_lsp.wire import Complete, Generate, Job
 
 
 def for_model(message: Job, key: str, config: Config) -> tuple[Job, str]:
@@ -22,6 +22,8 @@ def for_model(message: Job, key: str, config: Config) -> tuple[Job, str]:
         return replace(message, id=key, drafts=drafts, sampling=sampling), ""
     if sampling.max_tokens is None:
         sampling = replace(sampling, max_tokens=config.chat.max_tokens)
+    if isinstance(message, Generate):
+        return replace(message, id=key, drafts=drafts, sampling=sampling), ""
     conversation = chat.prepare(
         message.messages, system=config.chat.system, history_chars=config.chat.history_chars
     )

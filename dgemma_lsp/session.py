@@ -23,6 +23,7 @@ from dgemma_lsp.wire import (
     Chat,
     Complete,
     Done,
+    Generate,
     Hello,
     Request,
     Response,
@@ -152,7 +153,7 @@ class Session:
         if not isinstance(message, Hello | Cancel) and self._in_flight(message.id):
             raise InvalidRequest(f"the id {message.id!r} is in flight already: choose another")
         match message:
-            case Complete() | Chat():
+            case Complete() | Chat() | Generate():
                 self._dispatcher.submit(self._number, message, self._send)
             case Cancel(id=id):
                 self._dispatcher.cancel(self._number, id)

@@ -1,6 +1,7 @@
 """A model process without a model, for tests: the real pipe, and answers scripted by the request.
 
-The script is the prefix of a completion or the last turn of a chat, one command a line:
+The script is the prefix of a completion, the last turn of a chat or the text to continue, one
+command a line:
 
     /echo TEXT     a block with TEXT        /drafts N    N drafts of "abc...", growing stable
     /job           a block with the job as the process got it, in JSON
@@ -58,7 +59,12 @@ def load(name: str) -> None:
 
 
 def script_of(job: wire.Job) -> str:
-    return job.prefix if isinstance(job, wire.Complete) else job.messages[-1].content
+    match job:
+        case wire.Complete(prefix=script) | wire.Generate(prompt=script):
+            return script
+        case wire.Chat(messages=[*_, last]):
+            return last.content
+    raise AssertionError(job)
 
 
 def play(job: wire.Job) -> None:

@@ -18,7 +18,7 @@ from dgemma_lsp import config as configuration
 from dgemma_lsp import daemon, wire
 from dgemma_lsp.config import Config, Paths
 from dgemma_lsp.runtime import Endpoint
-from dgemma_lsp.wire import Block, Chat, Complete, Done, Failed, Hello, Report, Turn
+from dgemma_lsp.wire import Block, Chat, Complete, Done, Failed, Generate, Hello, Report, Turn
 
 
 @pytest.fixture
@@ -111,9 +111,6 @@ async def on_loopback(paths: Paths) -> AsyncIterator[Client]:
         yield client
 
 
-TRANSPORTS = [on_socket, on_loopback]
-
-
 NUMBERS = count()
 TRANSPORTS = [on_socket, on_loopback]
 
@@ -125,6 +122,10 @@ def complete(id: str, script: str, document: str = "", **options: Any) -> Comple
 
 def chat(id: str, script: str, **options: Any) -> Chat:
     return Chat(id=id, messages=[Turn(role="user", content=script)], **options)
+
+
+def generate(id: str, script: str, **options: Any) -> Generate:
+    return Generate(id=id, prompt=script, **options)
 
 
 def texts(answers: list[wire.Response]) -> list[str]:

@@ -41,6 +41,7 @@ BAD_FRAMES = [
         "7",
         "invalid_request",
     ),
+    ('{"type": "generate", "id": "7", "prompt": ""}', "7", "invalid_request"),
     ('{"type": "status", "id": "7", "x": ' + "[" * 100_000, "", "invalid_request"),
     (
         json.dumps(
