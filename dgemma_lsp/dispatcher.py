@@ -64,7 +64,7 @@ class Dispatcher:
         )
         self._config = config
         self._loop = asyncio.get_running_loop()
-        self._scheduler = Scheduler(config.daemon.queue)
+        self._scheduler = Scheduler(parallel=config.daemon.parallel, limit=config.daemon.queue)
         self._taken: dict[str, _Taken] = {}
         self._numbers = count(1)
         self._model: Ready | Unusable | None = None  # None while it loads

@@ -1,21 +1,29 @@
 """Who gets the model next: events in, actions out. No await, no clock, no log, no socket.
 
-At most one completion and one chat are in the model at a time, so that a chat never keeps a
-completion waiting; the model process steps the completion first. The others wait in the order of
-their arrival, completions and chats apart. The newest completion of a document wins.
+The model holds `parallel` jobs at a time. Short work goes first: completions, then chats and texts
+to continue, then whatever was asked in bulk; each of these kinds in the order of its arrival. Of
+several places the last is for completions alone and the last but one for interactive work alone: no
+editor waits for a chat, and no person for a batch. Nobody starves: while a kind waits, at most
+PATIENCE + 1 of the places that it might have go to others in a row. So a request behind `n` others
+of its kind is passed over (n + 1) * (PATIENCE + 1) times at most.
+
+The newest interactive completion of a document wins, and takes the turn of an older one that waits.
 
 A request that is stopped is answered at once, yet keeps its place in the model until the model has
 said that it ended (`finished`): the model never holds more than it was meant to.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from enum import IntEnum
 
 from msgspec import Struct
 
 from dgemma_lsp.errors import Busy, Cancelled, DgemmaError, ModelCrashed, Superseded
-from dgemma_lsp.wire import Chat, Complete, Failed, Job, failed
+from dgemma_lsp.wire import Complete, Failed, Job, failed
 
 LOADS_BEFORE_GIVING_UP = 3
+PATIENCE = 8  # places in a row that go to others before a kind that waits is due
 
 
 class Start(Struct, frozen=True):
@@ -39,20 +47,38 @@ class Reply(Struct, frozen=True):
 Action = Start | Stop | Reply
 
 
+class _Kind(IntEnum):
+    """What waits apart from the rest; the most urgent first."""
+
+    COMPLETION = 0
+    CHAT = 1
+    BULK = 2
+
+
+_PLURALS = {
+    _Kind.COMPLETION: "completions",
+    _Kind.CHAT: "chats",
+    _Kind.BULK: "requests in bulk",
+}
+
+
 class _Entry(Struct, frozen=True):
     session: int
     job: Job
+    kind: _Kind
 
 
 class Scheduler:
-    """The queue and the model's places; a job's `id` is its key, unique for the daemon's life.
+    """The queues and the model's places; a job's `id` is its key, unique for the daemon's life.
 
-    `limit` bounds the completions that wait, and the chats that wait.
+    The model holds `parallel` jobs at most; `limit` more of each kind may wait.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, *, parallel: int, limit: int) -> None:
+        self._parallel = parallel
         self._limit = limit
-        self._queued: dict[str, _Entry] = {}
+        self._queues: dict[_Kind, dict[str, _Entry]] = {kind: {} for kind in _Kind}
+        self._passed: Counter[_Kind] = Counter()  # places in a row that others had
         self._running: dict[str, _Entry] = {}
         self._stopped: set[str] = set()  # in `_running`, answered already
         self._ready = False
@@ -67,7 +93,7 @@ class Scheduler:
     @property
     def queued(self) -> int:
         """How many jobs wait for the model."""
-        return len(self._queued)
+        return sum(len(queue) for queue in self._queues.values())
 
     def holds(self, key: str) -> bool:
         """Tell whether the model holds this job."""
@@ -77,17 +103,21 @@ class Scheduler:
         """Take a request in; it ends here when it is older than another one or has no place."""
         if self._refusal is not None:
             return [_reply(job.id, self._refusal)]
-        entry = _Entry(session, job)
-        older = self._rival(job)
+        entry = _Entry(session, job, _kind(job))
+        older = self._rival(entry)
         if older is not None and _is_newer(older, entry):
             return [_reply(job.id, Superseded("a newer version of this document is under way"))]
-        freed = int(older is not None and older.job.id in self._queued)
-        if self._waiting(type(job)) - freed >= self._limit:
-            return [_reply(job.id, Busy(f"{self._limit} requests wait already: try again later"))]
-        actions: list[Action] = []
-        if older is not None:
-            actions += self._drop(older.job.id, Superseded("a newer request of the document came"))
-        self._queued[job.id] = entry
+        superseded = Superseded("a newer request of the document came")
+        queue = self._queues[entry.kind]
+        if older is not None and older.job.id in queue:
+            # Whoever types on must not fall back behind the others at every key.
+            turns = [entry if waiting is older else waiting for waiting in queue.values()]
+            self._queues[entry.kind] = {waiting.job.id: waiting for waiting in turns}
+            return [_reply(older.job.id, superseded)]
+        if len(queue) >= self._limit:
+            return [_reply(job.id, _busy(entry.kind, len(queue)))]
+        actions = [] if older is None else self._drop(older.job.id, superseded)
+        queue[job.id] = entry
         return actions + self._fill()
 
     def cancel(self, key: str) -> list[Action]:
@@ -140,24 +170,21 @@ class Scheduler:
 
     def _entries(self) -> Iterator[_Entry]:
         """Every request that has no answer yet."""
-        yield from self._queued.values()
+        for queue in self._queues.values():
+            yield from queue.values()
         yield from (e for key, e in self._running.items() if key not in self._stopped)
 
-    def _rival(self, job: Job) -> _Entry | None:
-        if not isinstance(job, Complete):
+    def _rival(self, entry: _Entry) -> _Entry | None:
+        """Return the request that this one is the older or the newer version of."""
+        if entry.kind is not _Kind.COMPLETION:
             return None
-        for entry in self._entries():
-            if isinstance(entry.job, Complete) and entry.job.document == job.document:
-                return entry
-        return None
-
-    def _waiting(self, kind: type[Job]) -> int:
-        return sum(isinstance(entry.job, kind) for entry in self._queued.values())
+        return next((other for other in self._entries() if _same_document(other, entry)), None)
 
     def _drop(self, key: str, error: DgemmaError | None) -> list[Action]:
         actions: list[Action] = []
-        if key in self._queued:
-            del self._queued[key]
+        queue = next((queue for queue in self._queues.values() if key in queue), None)
+        if queue is not None:
+            del queue[key]
         elif key in self._running and key not in self._stopped:
             self._stopped.add(key)
             actions.append(Stop(key))
@@ -176,20 +203,56 @@ class Scheduler:
         return replies
 
     def _fail_all(self, error: DgemmaError) -> list[Action]:
-        replies = self._fail_running(error) + [_reply(key, error) for key in self._queued]
-        self._queued.clear()
+        replies = self._fail_running(error)
+        for queue in self._queues.values():
+            replies += [_reply(key, error) for key in queue]
+            queue.clear()
         return replies
 
     def _fill(self) -> list[Action]:
+        """Hand out the places that are free."""
         actions: list[Action] = []
-        for kind in (Complete, Chat):
-            if not self._ready or any(isinstance(e.job, kind) for e in self._running.values()):
-                continue
-            first = next((k for k, e in self._queued.items() if isinstance(e.job, kind)), None)
-            if first is not None:
-                self._running[first] = self._queued.pop(first)
-                actions.append(Start(self._running[first].job))
+        held = Counter(entry.kind for entry in self._running.values())
+        while self._ready and (able := self._able(held)):
+            # The least urgent of those that are due, or else the most urgent.
+            kind = next((k for k in reversed(able) if self._passed[k] >= PATIENCE), able[0])
+            self._passed.update(able)
+            self._passed[kind] = 0
+            key, entry = next(iter(self._queues[kind].items()))
+            del self._queues[kind][key]
+            self._running[key] = entry
+            held[kind] += 1
+            actions.append(Start(entry.job))
         return actions
+
+    def _able(self, held: Mapping[_Kind, int]) -> list[_Kind]:
+        """Return the kinds that wait and might have a place, with so many of each in the model."""
+        return [
+            kind for kind in _Kind if self._queues[kind] and _has_place(kind, held, self._parallel)
+        ]
+
+
+def _kind(job: Job) -> _Kind:
+    if job.priority == "bulk":
+        return _Kind.BULK
+    return _Kind.COMPLETION if isinstance(job, Complete) else _Kind.CHAT
+
+
+def _has_place(kind: _Kind, held: Mapping[_Kind, int], parallel: int) -> bool:
+    """Tell whether one more fits: of what is no more urgent than rank r, `parallel` - r do."""
+    return all(
+        sum(held[other] for other in _Kind if other >= rank) < max(parallel - rank, 1)
+        for rank in range(kind + 1)
+    )
+
+
+def _same_document(one: _Entry, other: _Entry) -> bool:
+    return (
+        one.kind is other.kind is _Kind.COMPLETION
+        and isinstance(one.job, Complete)
+        and isinstance(other.job, Complete)
+        and one.job.document == other.job.document
+    )
 
 
 def _is_newer(one: _Entry, other: _Entry) -> bool:
@@ -199,6 +262,13 @@ def _is_newer(one: _Entry, other: _Entry) -> bool:
         and isinstance(one.job, Complete)
         and isinstance(other.job, Complete)
         and one.job.version > other.job.version
+    )
+
+
+def _busy(kind: _Kind, waiting: int) -> Busy:
+    return Busy(
+        f"{waiting} {_PLURALS[kind]} wait already, as many as may (daemon.queue): "
+        "try again when one has ended"
     )
 
 

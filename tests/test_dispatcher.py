@@ -11,6 +11,7 @@ from live_daemon import (
     complete,
     configured,
     end,
+    generate,
     idle,
     on_loopback,
     on_socket,
@@ -30,12 +31,12 @@ __all__ = ["paths"]
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-@pytest.mark.parametrize("request_", [complete("1", "/echo héllo"), chat("1", "/echo héllo")])
+@pytest.mark.parametrize("make", [complete, chat, generate])
 async def test_a_request_is_answered_on_both_listeners(
-    paths: Paths, transport: Any, request_: wire.Job
+    paths: Paths, transport: Any, make: Any
 ) -> None:
     async with serving(paths), transport(paths) as client:
-        answers = await client.ask(request_)
+        answers = await client.ask(make("1", "/echo héllo"))
     assert texts(answers) == ["héllo"]
     assert end(answers) == "eos"
 
@@ -81,8 +82,9 @@ async def test_two_connections_with_the_same_ids_are_answered_each_for_itself(
     paths: Paths,
 ) -> None:
     async with serving(paths), on_socket(paths) as one, on_loopback(paths) as other:
-        await one.send(complete("1", "/hang"), complete("2", "/echo one"))
-        await one.report_when(lambda report: report.queued == 1)
+        await one.send(complete("1", "/hang"))
+        await one.report_when(lambda report: report.running == 1)
+        await one.send(complete("2", "/echo one"))
         await other.send(complete("1", "/echo other"), chat("2", "/free"))
         assert texts((await other.until_end("1", "2"))["1"]) == ["other"]
         answers = await one.until_end("1", "2")
@@ -98,6 +100,50 @@ async def test_a_chat_is_answered_while_a_completion_runs_and_the_other_way_roun
         await client.send(chat("3", "/hang"), Cancel(id="1"))
         assert end((await client.until_end("1"))["1"]) == "cancelled"
         assert end(await client.ask(complete("4", "/echo x"))) == "eos"
+
+
+# Many at once
+
+
+async def test_the_model_holds_many_requests_and_the_report_counts_them(paths: Paths) -> None:
+    async with serving(paths, configured(parallel=4)), on_socket(paths) as client:
+        await client.report_when(lambda report: report.state == "ready")
+        makes = (complete, complete, complete, chat, generate, complete)
+        await client.send(*[make(str(n), "/hang") for n, make in enumerate(makes)])
+        report = await client.report()
+        assert (report.running, report.queued) == (4, 2)
+        # The last one gets the place of the first, and frees the others.
+        await client.send(*[Cancel(id=id) for id in "450"], chat("6", "/free"))
+        answers = await client.until_end(*"0123456")
+        report = await client.report()
+    ends = [end(answers[id]) for id in "0123456"]
+    assert ends == ["cancelled", "eos", "eos", "eos", "cancelled", "cancelled", "eos"]
+    assert (report.running, report.queued, report.completed) == (0, 0, 4)
+
+
+async def test_a_newer_completion_stops_that_of_its_own_document_and_no_other(
+    paths: Paths,
+) -> None:
+    async with serving(paths), on_socket(paths) as client:
+        await client.send(*[complete(id, "/hang", f"{id}.py") for id in "abc"])
+        answers = await client.ask(complete("d", "/echo newest", "b.py", version=2))
+        assert texts(answers) == ["newest"]
+        report = await client.report_when(lambda report: report.running == 2)
+        assert report.queued == 0
+        await client.send(chat("e", "/free"))
+        answers = await client.until_end("a", "c", "e")
+    assert [end(answers[id]) for id in "ac"] == ["eos", "eos"]
+
+
+async def test_neither_a_completion_nor_a_chat_waits_for_a_batch(paths: Paths) -> None:
+    async with serving(paths, configured(parallel=3)), on_socket(paths) as client:
+        await client.report_when(lambda report: report.state == "ready")
+        await client.send(*[generate(str(n), "/hang", priority="bulk") for n in range(5)])
+        report = await client.report()
+        assert (report.running, report.queued) == (1, 4)
+        assert end(await client.ask(chat("chat", "/echo x"))) == "eos"
+        await client.send(chat("chat", "/hang"))
+        assert end(await client.ask(complete("complete", "/echo x"))) == "eos"
 
 
 # Newest wins, cancel, deadline
@@ -130,7 +176,7 @@ async def test_a_cancel_of_a_request_that_has_ended_is_answered_by_nothing(paths
         await client.report()  # the next message is the report
 
 
-@pytest.mark.parametrize("make", [complete, chat])
+@pytest.mark.parametrize("make", [complete, chat, generate])
 async def test_at_the_deadline_the_stable_part_of_the_newest_draft_is_the_answer(
     paths: Paths, make: Any
 ) -> None:
@@ -150,7 +196,7 @@ async def test_at_the_deadline_the_stable_part_of_the_newest_draft_is_the_answer
 
 
 async def test_at_the_deadline_of_a_request_that_waits_the_answer_is_empty(paths: Paths) -> None:
-    async with serving(paths), on_socket(paths) as client:
+    async with serving(paths, configured(parallel=1)), on_socket(paths) as client:
         await client.send(complete("1", "/hang"))
         answers = await client.ask(complete("2", "/echo x", deadline_ms=1))
         assert (texts(answers), end(answers)) == ([], "deadline")
@@ -163,7 +209,7 @@ async def test_a_deadline_that_is_kept_by_the_model_changes_nothing(paths: Paths
 
 
 async def test_a_full_queue_says_so(paths: Paths) -> None:
-    async with serving(paths, configured(queue=1)), on_socket(paths) as client:
+    async with serving(paths, configured(parallel=1, queue=1)), on_socket(paths) as client:
         await client.send(complete("1", "/hang"), complete("2", "/echo x"))
         (failed,) = await client.ask(complete("3", "/echo x"))
     assert isinstance(failed, Failed)
@@ -189,9 +235,28 @@ async def test_a_killed_model_process_fails_the_request_in_flight_and_the_next_s
     assert (report.state, report.restarts, report.failed) == ("ready", 1, 1)
 
 
+async def test_a_killed_model_process_fails_all_that_it_held_and_nothing_that_waits(
+    paths: Paths,
+) -> None:
+    async with serving(paths, configured(parallel=4)), on_socket(paths) as client:
+        held = [complete("0", "/hang"), complete("1", "/hang", deadline_ms=60_000)]
+        held += [chat("2", "/drafts 3\n/hang"), complete("3", "/hang")]
+        waiting = [complete("4", "/echo x"), chat("5", "/echo x"), generate("6", "/echo x")]
+        waiting += [generate("7", "/echo x", priority="bulk")]
+        await client.report_when(lambda report: report.state == "ready")
+        await client.send(*held, *waiting)
+        report = await client.report()
+        assert (report.running, report.queued) == (4, 4)
+        os.kill(report.model_pid, signal.SIGKILL)
+        answers = await client.until_end(*"01234567")
+        report = await client.report()
+    assert [end(answers[id]) for id in "01234567"] == ["model_crashed"] * 4 + ["eos"] * 4
+    assert (report.completed, report.failed, report.restarts) == (4, 4, 1)
+
+
 @pytest.mark.parametrize("script", ["/crash", "/garbage\n/hang"])
 async def test_requests_that_wait_outlive_the_model_process(paths: Paths, script: str) -> None:
-    async with serving(paths), on_socket(paths) as client:
+    async with serving(paths, configured(parallel=1)), on_socket(paths) as client:
         await client.send(complete("1", script), complete("2", "/echo patient"))
         answers = await client.until_end("1", "2")
     assert end(answers["1"]) == "model_crashed"
@@ -232,7 +297,7 @@ async def test_a_model_that_does_not_let_go_of_a_stopped_job_is_killed(
     paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatcher, "STOPPED_S", 0.05)
-    async with serving(paths), on_socket(paths) as client:
+    async with serving(paths, configured(parallel=1)), on_socket(paths) as client:
         await client.send(complete("1", "/deaf"), Cancel(id="1"), complete("2", "/echo x"))
         answers = await client.until_end("1", "2")
     assert (end(answers["1"]), end(answers["2"])) == ("cancelled", "eos")
@@ -241,13 +306,13 @@ async def test_a_model_that_does_not_let_go_of_a_stopped_job_is_killed(
 # Cancellation
 
 
-@pytest.mark.parametrize("seed", [1])
+@pytest.mark.parametrize(("seed", "parallel"), [(1, 1), (2, 8)])
 async def test_after_a_thousand_random_cancels_the_daemon_is_idle_and_each_request_has_ended_once(
-    paths: Paths, seed: int
+    paths: Paths, seed: int, parallel: int
 ) -> None:
     rng = random.Random(seed)
     scripts = ["/hang", "/echo x", "/drafts 3\n/hang", "/drafts 2\n/echo x", "/fail on purpose"]
-    config = configured(queue=1000)
+    config = configured(queue=1000, parallel=parallel)
 
     async def one_client(transport: Any, requests: int) -> list[str]:
         async with transport(paths) as client:
@@ -255,18 +320,25 @@ async def test_after_a_thousand_random_cancels_the_daemon_is_idle_and_each_reque
             collecting = asyncio.create_task(client.until_end(*ids))
             for id in ids:
                 script = rng.choice(scripts)
-                if rng.random() < 0.8:
-                    request: wire.Job = complete(id, script, rng.choice("abc"), drafts=True)
-                else:
-                    request = chat(id, script)
-                await client.send(request)
+                options = {
+                    "priority": rng.choice(["interactive", "interactive", "bulk"]),
+                    "deadline_ms": rng.choice([None, 1, 10, 60_000]),
+                    "drafts": rng.random() < 0.5,
+                }
+                make = rng.choice([complete, complete, complete, chat, generate])
+                document = {"document": rng.choice("abc")} if make is complete else {}
+                await client.send(make(id, script, **document, **options))
                 if rng.random() < 0.5:
                     await asyncio.sleep(0)
-                await client.send(Cancel(id=rng.choice(ids[: int(id) + 1])), Cancel(id=id))
+                await client.send(Cancel(id=rng.choice(ids[: int(id) + 1])))
+                if options["deadline_ms"] not in (1, 10):  # those end by themselves
+                    await client.send(Cancel(id=id))
             answers = await collecting
             ends = [a for id in ids for a in answers[id] if isinstance(a, Done | Failed)]
             assert len(ends) == requests
             assert all(end(answers[id]) for id in ids)
+            await client.send(wire.Status(id="last"))
+            assert list(await client.until_end("last")) == ["last"], "more came after an end"
             return [end(answers[id]) for id in ids]
 
     async with serving(paths, config):
@@ -275,5 +347,5 @@ async def test_after_a_thousand_random_cancels_the_daemon_is_idle_and_each_reque
             report = await idle(client)
             assert end(await client.ask(complete("last", "/echo x"))) == "eos"
     assert report.restarts == 0
-    assert {"cancelled", "superseded"} <= set(ends[0] + ends[1])
-    assert set(ends[0] + ends[1]) <= {"cancelled", "superseded", "eos", "model_failed"}
+    assert {"cancelled", "superseded", "deadline"} <= set(ends[0] + ends[1])
+    assert set(ends[0] + ends[1]) <= {"cancelled", "superseded", "deadline", "eos", "model_failed"}
