@@ -17,10 +17,12 @@ from dgemma_lsp.context import Window, for_model, split_lines, window
         pytest.param(
             "four\n" * 5 + "th|ree", 16, 9, ("four\n" * 2 + "th", "ree"), id="half a line"
         ),
+        pytest.param("a\n" * 10 + "b|", 16, 0, ("a\n" * 6 + "b", ""), id="no line more than that"),
         pytest.param("abcdef|", 3, 0, ("def", ""), id="one long line before is cut inside"),
         pytest.param("abcdef\n|x", 3, 9, ("ef\n", "x"), id="a long line above is cut inside"),
         pytest.param("|" + "one\n" * 6, 0, 16, ("", "one\n" * 4), id="the cut after is a border"),
         pytest.param("|" + "four\n" * 5, 0, 16, ("", "four\n" * 2), id="half a line after"),
+        pytest.param("|" + "a\n" * 10, 0, 16, ("", "a\n" * 8), id="nor a line more after"),
         pytest.param("|abcdef", 0, 3, ("", "abc"), id="one long line after is cut inside"),
         pytest.param("|one\ntwo\n", 0, 7, ("", "one\ntwo"), id="a long line below is cut inside"),
         pytest.param(

@@ -71,7 +71,6 @@ def test_who_types_a_suggestion_gets_its_rest(
         pytest.param("x = |\n", "f(1)", "x = f(1)2|\n", id="more than the suggestion was typed"),
         pytest.param("f|\n", "(a)\nb", "f(|)\n", id="a bracket that is not the suggestion's end"),
         pytest.param("f|\n", "()", "f()|)\n", id="a bracket too many"),
-        pytest.param("f|", "(", "f(|(", id="a bracket that is said once, not twice"),
         pytest.param("a\r\n|", "b\r\nc", "a\r\nb\n|", id="other line ends"),
         pytest.param("e = |", "é", "e = e\u0301|", id="the same letter in another form"),
     ],
@@ -93,6 +92,12 @@ def test_what_is_deleted_again_is_suggested_again() -> None:
         assert found(suggestions, f"x = {typed}|\n").rests == expected
 
 
+def test_a_bracket_that_is_said_once_is_not_typed_and_added_both() -> None:
+    suggestions = remembering("f|", "(")
+    assert found(suggestions, "f(|(") == Found([], "")
+    assert found(suggestions, "f|").rests == ["("]
+
+
 @pytest.mark.parametrize("end", ["", "\n", "\r\n    "])
 def test_what_is_wholly_typed_up_to_its_white_space_is_forgotten(end: str) -> None:
     suggestions = remembering("x = |\n", f"f(1){end}")
@@ -110,7 +115,11 @@ def test_what_is_wholly_typed_up_to_its_white_space_is_forgotten(end: str) -> No
         pytest.param("|", ["return self.x"], "sel|", "f.x", id="half a word further on"),
         pytest.param("|", ["self.x"], "return self|", ".x", id="a word put before"),
         pytest.param("|", ["f(x)"], "bar(|", "x)", id="the bracket of another name"),
-        pytest.param("|", ["f(data)"], "ba|", "data)", id="not from the middle of a word"),
+        pytest.param("|", ["f(data)"], "ta|", "data)", id="not from the middle of a word"),
+        pytest.param("|", ["f(a, b)"], "f(a, f|", ")", id="not what was passed already"),
+        pytest.param(
+            "|", ["b.x c(1) b.c(2)"], "b.c|", "(1) b.c(2)", id="what differs, where it comes next"
+        ),
         pytest.param("|", ["foo.x"], "fox|", ".x", id="nor on from the middle of one"),
         pytest.param("|", ["é日本(1)"], "é日ö|", "(1)", id="characters, not bytes"),
         pytest.param("|", ["a\r\nb\r\nc"], "x\r\nb|", "\r\nc", id="line ends of two characters"),

@@ -7,11 +7,14 @@ import pytest
 from home import Home
 from language_client import PLACES, TEXT, ask, assert_joins, editor, first_items, open_document
 from language_client import position as to_position
+from lsprotocol.types import InlineCompletionTriggerKind
 
 pytestmark = pytest.mark.e2e
 
 URI = "file:///one.py"
 OTHER = "file:///other.py"
+# What is asked for is asked of the model, also where something was suggested already.
+INVOKED = InlineCompletionTriggerKind.Invoked
 
 
 def daemon_pid(home: Home) -> int:
@@ -43,7 +46,9 @@ async def test_a_newer_request_supersedes_the_older_of_its_document_only(
         place = to_position(TEXT, cursor, "utf-16")
         elsewhere = to_position(TEXT, PLACES[0], "utf-16")
         older, newer, others = await asyncio.gather(
-            ask(first, URI, elsewhere), ask(first, URI, place), ask(second, OTHER, place)
+            ask(first, URI, elsewhere, INVOKED),
+            ask(first, URI, place, INVOKED),
+            ask(second, OTHER, place, INVOKED),
         )
         assert older == []
         assert_joins(TEXT, cursor, newer[0], "utf-16")
@@ -56,6 +61,6 @@ async def test_an_editor_goes_on_after_the_daemon_was_stopped(daemon_home: Home)
         await first_items(client, URI)
         before = daemon_pid(daemon_home)
         daemon_home.dgemma("stop")
-        cursor, items = await first_items(client, URI)
+        cursor, items = await first_items(client, URI, trigger=INVOKED)
         assert_joins(TEXT, cursor, items[0], "utf-16")
         assert daemon_pid(daemon_home) != before
