@@ -5,7 +5,7 @@ No argv and no socket: the command line brings the one and sends over the other.
 
 import stat
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from msgspec import Struct
 
@@ -70,6 +70,11 @@ def offset(file: Path, text: str, line: int, column: int) -> int:
     return sum(map(len, lines[: line - 1])) + column
 
 
+def language(file: PurePath) -> str:
+    """Return the editors' name of a file's language, "" where it is unknown."""
+    return _LANGUAGES.get(file.suffix, "")
+
+
 def request(
     file: Path,
     text: str,
@@ -91,7 +96,7 @@ def request(
         version=0,
         prefix=context.for_model(window.prefix),
         suffix=context.for_model(window.suffix),
-        language=_LANGUAGES.get(file.suffix, ""),
+        language=language(file),
         trigger="invoked",
         candidates=candidates,
         max_lines=options.max_lines,

@@ -352,6 +352,53 @@ def _question(text: str | None) -> str:
 
 @dgemma.command()
 @common
+@click.argument("source", metavar="IN.jsonl", type=click.Path(path_type=Path))
+@click.argument("out", metavar="OUT.jsonl", type=click.Path(path_type=Path))
+@click.option("--restart", is_flag=True, help="Begin anew, and replace the output that is there.")
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(1, 65536),
+    help="At most so many tokens in each text that is no hole.",
+)
+@steps_option
+@seed_option
+@click.pass_context
+def batch(
+    ctx: click.Context,
+    source: Path,
+    out: Path,
+    restart: bool,
+    max_tokens: int | None,
+    steps: int | None,
+    seed: int | None,
+) -> int:
+    """Answer every line of IN.jsonl, many at once, in OUT.jsonl.
+
+    A line is a JSON object with a `prompt` to continue, with `messages` to answer, or with `prefix`
+    and `suffix` of a hole; its own `sampling` goes before the options here. After an interruption
+    the same command goes on. Exit code 1 where lines failed: they stand in OUT.errors.jsonl.
+    """
+    from rich.console import Console
+
+    from dgemma_lsp import batch as lines
+    from dgemma_lsp.batch_progress import Screen
+
+    found = settings.read_startable(ctx.ensure_object(Common))
+    sampling = wire.Sampling(max_steps=steps, max_tokens=max_tokens, seed=seed)
+    work = lines.Batch(source, out, sampling, restart=restart)
+    with work.journal:
+        if work.journal:
+            note(f"going on: {len(work.journal)} of {len(work)} lines are done already")
+        try:
+            asyncio.run(work.run(found, Screen(Console(stderr=True), len(work))))
+        except KeyboardInterrupt:
+            return _complain(f"interrupted; {work.how_to_go_on()}", 130)
+    click.echo(work.told())
+    return 1 if work.journal.failed else 0
+
+
+@dgemma.command()
+@common
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the chat endpoint.")
 @click.option(
     "--idle-minutes",

@@ -89,7 +89,7 @@ class Link:
         return not self._lost
 
     async def request(
-        self, message: wire.Complete | wire.Chat | wire.Status | wire.Stop
+        self, message: wire.Job | wire.Status | wire.Stop
     ) -> AsyncGenerator[Answer, None]:
         """Send the request and yield its answers, `Done` last; its id must be new on this link.
 
@@ -154,10 +154,11 @@ class Link:
             await self._socket.close()
 
 
-async def complete(link: Link, message: wire.Complete) -> Completion:
-    """Return the whole answer of one completion; raises as `Link.request` does."""
-    texts = [""] * message.candidates
-    stable = [True] * message.candidates
+async def complete(link: Link, message: wire.Job) -> Completion:
+    """Return the whole answer of one request; raises as `Link.request` does."""
+    candidates = message.candidates if isinstance(message, wire.Complete) else 1
+    texts = [""] * candidates
+    stable = [True] * candidates
     confidences: dict[int, float] = {}
     async with aclosing(link.request(message)) as answers:
         async for answer in answers:

@@ -45,6 +45,20 @@ INSIDE = {
     "control": {"client"},
     "at_cursor": {"client", "context", "ghost"},
     "bench": {"at_cursor", "client"},
+    "batch": {
+        "batch_files",
+        "batch_lines",
+        "batch_progress",
+        "batch_queue",
+        "client",
+        "control",
+        "linking",
+        "settings",
+    },
+    "batch_files": {"batch_lines"},
+    "batch_lines": {"at_cursor", "client"},
+    "batch_progress": {"control"},
+    "batch_queue": set(),
     "demo": {"client", "context", "ghost", "progress"},
     "doctor": {"checkpoints", "client", "control", "linking"},
     "terminal_chat": {"checkpoints", "progress", "runtime"},
@@ -54,6 +68,7 @@ INSIDE = {
 RESERVED = {
     "torch": {"sampler", "dgemma_lsp.model_process"},
     "transformers": {"sampler", "dgemma_lsp.model_process"},
+    "triton": {"sampler.epilogue_kernel"},
     "sampler": {"sampler", "dgemma_lsp.model_process"},
     "dgemma_lsp": {"dgemma_lsp"},
     "pygls": {"dgemma_lsp.server"},
@@ -68,7 +83,18 @@ RESERVED = {
     "click": {"dgemma_lsp.cli", "sampler.train"},
 }
 
-PURE = ["scheduler", "context", "ghost", "suggestions", "chat", "jobs", "inflight", "outbox"]
+PURE = [
+    "scheduler",
+    "context",
+    "ghost",
+    "suggestions",
+    "chat",
+    "jobs",
+    "inflight",
+    "outbox",
+    "batch_lines",
+    "batch_queue",
+]
 
 TOP_LEVEL = {"pyproject.toml", "dgemma_lsp", "sampler", "editors", "tests", "README.md", "LICENSE"}
 LEFT_BY_TOOLS = {"build", "dist"}
