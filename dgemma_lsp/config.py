@@ -18,7 +18,8 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which model, where it runs, and how much it holds at once.
 
     `rows` texts are denoised together at most; `cache_mb` MiB hold what was read of documents.
-    `quantize` loads the weights in 4 or 8 bits.
+    `quantize` loads the weights in 4 or 8 bits. A text of at most `short_tokens` tokens is written
+    one token after another, which is faster there than denoising a canvas.
     """
 
     name: str = "nano"
@@ -28,6 +29,7 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     quantize: Literal["", "4bit", "8bit"] = ""
     rows: Annotated[int, Meta(ge=1, le=4096)] = 32
     cache_mb: Annotated[int, Meta(ge=0, le=1_000_000)] = 512
+    short_tokens: Annotated[int, Meta(ge=0, le=65536)] = 8
 
 
 class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

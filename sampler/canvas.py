@@ -4,8 +4,8 @@
     draft [B, C]    the best text so far: the most likely token everywhere
     free [B, C]     the hole; everything else is pinned and never changes
 
-One denoising step: logits -> (sampled, draft) -> accept the positions of least entropy -> fresh
-noise everywhere else. There is no memory: what was accepted may be noise again a step later
+One denoising step: what the model reads off the canvas -> accept the positions of least entropy ->
+fresh noise everywhere else. There is no memory: what was accepted may be noise again a step later
 (entropy-bound sampling, arXiv 2505.24857, as in transformers' DiffusionGemma).
 """
 
@@ -15,68 +15,78 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-# Large and finite: an infinite logit would turn the entropy into NaN, and nothing would settle.
-CERTAIN = 1e4
-
 
 class Noise:
-    """The random numbers of a batch: one generator for all rows, or one for each.
+    """The random numbers of a request's rows, each from a seed of its own.
 
-    With a generator for each row, a row's text does not depend on its neighbours.
+    So a row's text depends neither on its neighbours nor on the device.
     """
 
-    def __init__(self, generators: Sequence[torch.Generator]) -> None:
-        self.generators = generators
+    def __init__(self, seeds: Sequence[int], vocab_size: int, device: torch.device) -> None:
+        self.vocab_size, self.device = vocab_size, device
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
-    def tokens(self, batch: int, length: int, vocab_size: int) -> Tensor:
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(self._generators)
+
+    def tokens(self, length: int) -> Tensor:
         """Return uniform token ids [B, C]."""
-        rows = batch // len(self.generators)
         drawn = [
-            torch.randint(0, vocab_size, (rows, length), generator=g, device=g.device)
-            for g in self.generators
+            torch.randint(0, self.vocab_size, (length,), generator=g) for g in self._generators
         ]
-        return torch.cat(drawn)
+        return torch.stack(drawn).to(self.device)
 
-    def sample(self, probs: Tensor) -> Tensor:
-        """Sample a token at every position. probs [B, C, V] -> ids [B, C]."""
-        batch, length, vocab_size = probs.shape
-        flat = probs.view(-1, vocab_size).chunk(len(self.generators))
-        drawn = [
-            torch.multinomial(part, num_samples=1, generator=g)
-            for part, g in zip(flat, self.generators, strict=True)
-        ]
-        return torch.cat(drawn).view(batch, length)
+    def uniform(self, length: int) -> Tensor:
+        """Return uniform numbers [B, C] in [0, 1)."""
+        return torch.stack([torch.rand(length, generator=g) for g in self._generators]).to(
+            self.device
+        )
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the model says of a canvas: all [B, C], `soft` [B, C, D] for self-conditioning.
+
+    `sampled` is drawn from the tempered distribution, `likely` its maximum, `entropy` in nats.
+    Pinned positions carry their own token and no entropy.
+    """
+
+    sampled: Tensor
+    likely: Tensor
+    entropy: Tensor
+    soft: Tensor | None
 
 
 @dataclass(frozen=True)
 class Canvas:
     """The state of a canvas between two denoising steps; a step makes a new one.
 
-    `signal` [B, C, V]: tempered logits of the last step, for self-conditioning; None before the
-    first. `history` [K, B, C]: the last K drafts. `settled` [B]: rows that have finished.
-    `stable` [B, C]: positions whose draft equals that of the step before.
+    `soft` [B, C, D]: the last step's mean embeddings, for self-conditioning; None before the first.
+    `history` [K, B, C]: the last K drafts. `settled` [B]: rows that have finished. `stable` [B, C]:
+    positions whose draft equals that of the step before.
     """
 
     ids: Tensor
     draft: Tensor
     free: Tensor
-    signal: Tensor | None
+    soft: Tensor | None
     history: Tensor
     settled: Tensor
     stable: Tensor
     step: int
 
 
-def new_canvas(noise: Noise, batch: int, length: int, vocab_size: int, *, stability: int) -> Canvas:
-    """Return a canvas of uniform noise, every position free."""
-    ids = noise.tokens(batch, length, vocab_size)
+def new_canvas(ids: Tensor, *, stability: int) -> Canvas:
+    """Return a canvas that begins as ids [B, C], every position free."""
     return Canvas(
         ids=ids,
         draft=ids,
         free=torch.ones_like(ids, dtype=torch.bool),
-        signal=None,
-        history=torch.full((stability, batch, length), -1, dtype=ids.dtype, device=ids.device),
-        settled=torch.zeros(batch, dtype=torch.bool, device=ids.device),
+        soft=None,
+        history=torch.full((stability, *ids.shape), -1, dtype=ids.dtype, device=ids.device),
+        settled=torch.zeros(len(ids), dtype=torch.bool, device=ids.device),
         stable=torch.zeros_like(ids, dtype=torch.bool),
         step=0,
     )
@@ -88,17 +98,13 @@ def pin(canvas: Canvas, pinned: Tensor, tokens: Tensor) -> Canvas:
     return replace(canvas, ids=ids, draft=ids, free=canvas.free & ~pinned)
 
 
-def force_pins(logits: Tensor, canvas: Canvas) -> Tensor:
-    """Make the model certain of the pinned tokens, so that pins reach drafts and signal alike."""
-    certain = torch.full_like(logits, -CERTAIN)
-    certain.scatter_(-1, canvas.ids[..., None], CERTAIN)
-    return torch.where(canvas.free[..., None], logits, certain)
+def warm(canvas: Canvas, tokens: Tensor, given: Tensor, renewed: Tensor) -> Canvas:
+    """Begin from `tokens` where `given`, except where `renewed` asks for noise. All [B, C] or [C].
 
-
-def entropy(logits: Tensor) -> Tensor:
-    """Return the entropy of each position in nats. logits [..., V] -> [...]."""
-    log_probs = logits - logits.logsumexp(-1, keepdim=True)
-    return -(log_probs.exp() * log_probs).sum(-1)
+    No mask token tells noise from text here, so a text may be the first canvas as it stands.
+    """
+    ids = torch.where(given & ~renewed & canvas.free, tokens, canvas.ids)
+    return replace(canvas, ids=ids, draft=ids)
 
 
 def accept(entropies: Tensor, free: Tensor, bound: float) -> Tensor:
@@ -115,54 +121,73 @@ def accept(entropies: Tensor, free: Tensor, bound: float) -> Tensor:
     return torch.zeros_like(free).scatter(-1, order, chosen) & free
 
 
-def settled(history: Tensor, draft: Tensor, mean_entropy: Tensor, confidence: float) -> Tensor:
-    """Tell which rows have stopped: the last K drafts are equal and the model is sure. -> [B]."""
-    stable = (history == draft[None]).all(-1).all(0)
-    return stable & (mean_entropy < confidence)
+def settled(
+    history: Tensor, draft: Tensor, entropies: Tensor, region: Tensor, confidence: float
+) -> Tensor:
+    """Tell which rows have stopped: within `region` [B, C] drafts are equal and sure. -> [B]."""
+    stable = ((history == draft[None]) | ~region).all(-1).all(0)
+    mean = (entropies * region).sum(-1) / region.sum(-1).clamp(min=1)
+    return stable & (mean < confidence)
 
 
 def advance(
     canvas: Canvas,
-    logits: Tensor,
-    noise: Noise,
+    step: Step,
+    fresh: Tensor,
     *,
-    temperature: float,
+    region: Tensor,
     entropy_bound: float,
     confidence_threshold: float,
 ) -> Canvas:
-    """Take one denoising step with the model's `logits` [B, C, V] of `canvas.ids`.
-
-    Rows that have settled stay as they are.
-    """
-    all_free = bool(canvas.free.all())
-    tempered = logits / temperature
-    if not all_free:
-        tempered = force_pins(tempered, canvas)
-    sampled = noise.sample(torch.softmax(tempered, -1, dtype=torch.float32))
-    draft = tempered.argmax(-1)
-    entropies = entropy(tempered)
-    accepted = accept(entropies, canvas.free, entropy_bound)
-    batch, length, vocab_size = logits.shape
-    fresh = noise.tokens(batch, length, vocab_size)
-    ids = torch.where(accepted, sampled, fresh)
-    if not all_free:
-        ids = torch.where(canvas.free, ids, canvas.ids)
-    done = canvas.settled
-    if bool(done.any()):
-        draft = torch.where(done[:, None], canvas.draft, draft)
-        ids = torch.where(done[:, None], canvas.ids, ids)
-        if canvas.signal is not None:
-            tempered = torch.where(done[:, None, None], canvas.signal, tempered)
-            entropies = entropy(tempered)
-    mean = (entropies * canvas.free).sum(-1) / canvas.free.sum(-1).clamp(min=1)
+    """Take one denoising step; `fresh` [B, C] is noise, `region` [B, C] what must settle."""
+    accepted = accept(step.entropy, canvas.free, entropy_bound)
+    ids = torch.where(accepted, step.sampled, torch.where(canvas.free, fresh, canvas.ids))
+    draft = step.likely
     stable = draft == canvas.draft if canvas.step else torch.zeros_like(canvas.stable)
     return Canvas(
         ids=ids,
         draft=draft,
         free=canvas.free,
-        signal=tempered,
+        soft=step.soft,
         history=torch.cat((canvas.history, draft[None]))[1:],
-        settled=done | settled(canvas.history, draft, mean, confidence_threshold),
+        settled=settled(canvas.history, draft, step.entropy, region, confidence_threshold),
         stable=stable | ~canvas.free,
         step=canvas.step + 1,
+    )
+
+
+def merge(old: Canvas, new: Canvas, active: Tensor) -> Canvas:
+    """Return `old` with its rows `active` [A] (indices) replaced by `new`'s; settled rows stay."""
+    if len(active) == len(old.ids):
+        return new
+
+    def rows(before: Tensor, after: Tensor, dim: int = 0) -> Tensor:
+        return before.index_copy(dim, active, after)
+
+    assert old.soft is not None
+    return Canvas(
+        ids=rows(old.ids, new.ids),
+        draft=rows(old.draft, new.draft),
+        free=old.free,
+        soft=None if new.soft is None else rows(old.soft, new.soft),
+        history=rows(old.history, new.history, 1),
+        settled=rows(old.settled, new.settled),
+        stable=rows(old.stable, new.stable),
+        step=new.step,
+    )
+
+
+def take(canvas: Canvas, active: Tensor) -> Canvas:
+    """Return the canvas of the rows `active` [A] (indices)."""
+    if len(active) == len(canvas.ids):
+        return canvas
+    return Canvas(
+        ids=canvas.ids[active],
+        draft=canvas.draft[active],
+        free=canvas.free[active],
+        soft=None if canvas.soft is None else canvas.soft[active],
+        history=canvas.history[:, active],
+        settled=canvas.settled[active],
+        stable=canvas.stable[active],
+        step=canvas.step,
     )

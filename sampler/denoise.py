@@ -1,119 +1,153 @@
-"""The sampling loop, a generator of Draft, Block and Commit. Read this first. No text here.
+"""The sampling loop, a generator of work for the model and of events. Read this first. No text.
 
-    prompt -> prefill -> for each block: new canvas, pin
-                          for each step: denoise, accept, renoise -> Draft, until settled
-                          -> Block -> the block joins the prefix -> Commit
+    prompt -> Prefill -> for each block: new canvas, pin
+                          for each step: Denoise -> accept, renoise -> Draft, until settled
+                          -> Block -> Score: the block joins the prefix -> Scored
 
-Between two yields at most one forward pass runs, so closing the generator stops within a step.
+The loop never calls the model: it yields what it needs (`Prefill`, `Denoise`, `Score`) and is sent
+the result, so that the engine may do the work of many loops in one forward pass, or of one alone.
 With default parameters and the same noise this gives, token for token, what transformers'
 `DiffusionGemmaForBlockDiffusion.generate` gives (a test holds both together).
 """
 
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from sampler import canvas as cv
-from sampler.model import Denoiser, Prefix
+from sampler.events import Block, Draft, Scored
 from sampler.params import InvalidParameter, SamplingParams
+from sampler.work import Denoise, Loop, Prefill, Score
+
+Region = Callable[[Tensor], Tensor]
+
+
+class NotANumber(Exception):
+    """The model's logits are not numbers; the request fails."""
 
 
 @dataclass(frozen=True)
 class Pins:
     """What is known of a canvas beforehand.
 
-    `tokens` [C] stand where `pinned` [C] is true. `first` [V], if given, is true for the tokens
-    that the first position may take: the rest of a word that is half typed.
+    `tokens` stand where `pinned` is true, both [C], or [B, C] where the rows differ. `allowed` maps
+    a position to the tokens [V] that it may take: the rest of a word that is half typed.
     """
 
     pinned: Tensor
     tokens: Tensor
-    first: Tensor | None = None
+    allowed: dict[int, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Draft:
-    """The best text after step `step` of block `block`; `stable` where it equals the step before.
+class Warm:
+    """A text to begin from instead of noise: `tokens` [C] where `given` [C] is true.
 
-    `ids` and `stable` [B, C].
+    `strength` between 0 and 1 is the share of it that is noise all the same: 0 keeps the whole
+    text as the first canvas, 1 is a start from nothing.
     """
 
-    block: int
-    step: int
-    ids: Tensor
-    stable: Tensor
-
-
-@dataclass(frozen=True)
-class Block:
-    """A finished block: final ids [B, C], padding after the end of a row.
-
-    `settled` [B] is false for rows that the step cap cut short; `finished` [B] tells which rows
-    have met an end of sequence in this block or before.
-    """
-
-    block: int
-    steps: int
-    ids: Tensor
-    settled: Tensor
-    finished: Tensor
-
-
-@dataclass(frozen=True)
-class Commit:
-    """The block has joined the prefix; `log_probs` [B, C] is what the causal side thinks of it.
-
-    In nats, each token given all before it.
-    """
-
-    block: int
-    log_probs: Tensor
+    tokens: Tensor
+    given: Tensor
+    strength: float
 
 
 def generate(
-    denoiser: Denoiser,
-    prompt: Tensor,
+    prompt: Sequence[int],
     params: SamplingParams,
     noise: cv.Noise,
     *,
-    rows: int = 1,
     pins: Pins | None = None,
-) -> Generator[Draft | Block | Commit, None, Prefix]:
-    """Denoise block after block behind `prompt` [1 or B, P]; returns the prefix with all blocks.
+    warm: Warm | None = None,
+) -> Loop:
+    """Denoise block after block behind `prompt`, for each row of `noise`.
 
-    A prompt of one row is encoded once and shared by `rows` rows. `pins` hold for the first block.
-    Raises InvalidParameter for an empty prompt or pins that do not fit the canvas.
+    `pins` and `warm` hold for the first block. Raises InvalidParameter for an empty prompt, for
+    several rows over several blocks, and for pins or a warm text that do not fit the canvas.
     """
-    if prompt.shape[1] == 0:
-        raise InvalidParameter("the prompt is empty; give at least one token")
-    prefix = denoiser.prefill(prompt)
-    if prompt.shape[0] == 1:
-        prefix = denoiser.widen(prefix, rows)
-    finished = torch.zeros(prefix.batch, dtype=torch.bool, device=denoiser.device)
+    if noise.rows > 1 and params.num_blocks > 1:
+        raise InvalidParameter(
+            f"several rows must fit one canvas: {noise.rows} rows ask for {params.max_new_tokens} "
+            f"tokens and the canvas has {params.canvas_length}; ask for each row by itself"
+        )
+    yield from prefill(prompt)
+    finished = torch.zeros(noise.rows, dtype=torch.bool, device=noise.device)
     for block in range(params.num_blocks):
-        canvas = _start(denoiser, prefix.batch, params, noise, pins if block == 0 else None)
-        while canvas.step < params.max_steps and not bool(canvas.settled.all()):
-            logits = denoiser.denoise(prefix, canvas.ids, canvas.signal)
-            if pins is not None and pins.first is not None and block == 0:
-                logits[:, 0].masked_fill_(~pins.first, -cv.CERTAIN)
-            canvas = cv.advance(
-                canvas,
-                logits,
-                noise,
-                temperature=params.temperature(canvas.step + 1),
-                entropy_bound=params.entropy_bound,
-                confidence_threshold=params.confidence_threshold,
-            )
-            yield Draft(block, canvas.step, canvas.draft, canvas.stable)
+        known = (pins, warm) if block == 0 else (None, None)
+        canvas = yield from denoise_block(block, params, noise, *known)
         ids, finished = finalize(canvas.draft, finished, params)
         yield Block(block, canvas.step, ids, canvas.settled, finished)
-        prefix, log_probs = denoiser.commit(prefix, ids)
-        yield Commit(block, log_probs)
+        log_probs: Tensor = yield Score(ids, keep=params.num_blocks > 1)
+        yield Scored(block, log_probs)
         if bool(finished.all()):
             break
-    return prefix
+
+
+def prefill(prompt: Sequence[int]) -> Loop:
+    """Have the prompt encoded; raises InvalidParameter where it is empty."""
+    if not prompt:
+        raise InvalidParameter("the prompt is empty; give at least one token")
+    yield Prefill(prompt)
+
+
+def denoise_block(
+    block: int,
+    params: SamplingParams,
+    noise: cv.Noise,
+    pins: Pins | None = None,
+    warm: Warm | None = None,
+    region: Region | None = None,
+) -> Generator[Denoise | Draft, Any, cv.Canvas]:
+    """Denoise one canvas behind the prefix until every row has settled, and return it.
+
+    A row has settled when what `region` (drafts [B, C] -> bool [B, C]) says matters to the reader
+    has settled; None: the whole hole. Raises InvalidParameter for pins or a warm text that do not
+    fit the canvas.
+    """
+    canvas = _start(params, noise, pins, warm)
+    allowed = {} if pins is None else pins.allowed
+    while canvas.step < params.max_steps and not bool(canvas.settled.all()):
+        canvas = yield from _step(canvas, params, noise, allowed, region)
+        yield Draft(block, canvas.step, canvas.draft, canvas.stable)
+    return canvas
+
+
+def _step(
+    canvas: cv.Canvas,
+    params: SamplingParams,
+    noise: cv.Noise,
+    allowed: dict[int, Tensor],
+    region: Region | None,
+) -> Generator[Denoise, cv.Step, cv.Canvas]:
+    """Take one step of the rows that have not settled; the others cost nothing any more."""
+    active = (~canvas.settled).nonzero()[:, 0]
+    rows, length = cv.take(canvas, active), canvas.ids.shape[1]
+    step = yield Denoise(
+        ids=rows.ids,
+        free=rows.free,
+        soft=rows.soft,
+        uniform=noise.uniform(length)[active],
+        temperature=params.temperature(canvas.step + 1),
+        allowed=allowed,
+        more=canvas.step + 1 < params.max_steps,
+    )
+    if bool(step.entropy.isnan().any()):
+        raise NotANumber("the model's logits are not numbers (NaN); see how it was loaded")
+    # The region is of all rows, for each has holes of its own.
+    likely = canvas.draft.index_copy(0, active, step.likely)
+    region_now = canvas.free if region is None else region(likely) & canvas.free
+    rows = cv.advance(
+        rows,
+        step,
+        noise.tokens(length)[active],
+        region=region_now[active],
+        entropy_bound=params.entropy_bound,
+        confidence_threshold=params.confidence_threshold,
+    )
+    return cv.merge(canvas, rows, active)
 
 
 def finalize(draft: Tensor, finished: Tensor, params: SamplingParams) -> tuple[Tensor, Tensor]:
@@ -126,20 +160,39 @@ def finalize(draft: Tensor, finished: Tensor, params: SamplingParams) -> tuple[T
 
 
 def _start(
-    denoiser: Denoiser, batch: int, params: SamplingParams, noise: cv.Noise, pins: Pins | None
+    params: SamplingParams, noise: cv.Noise, pins: Pins | None, warm: Warm | None
 ) -> cv.Canvas:
-    canvas = cv.new_canvas(
-        noise,
-        batch,
-        params.canvas_length,
-        denoiser.vocab_size,
-        stability=params.stability_threshold,
-    )
-    if pins is None:
-        return canvas
-    if pins.pinned.shape != (params.canvas_length,) or pins.tokens.shape != pins.pinned.shape:
+    length = params.canvas_length
+    canvas = cv.new_canvas(noise.tokens(length), stability=params.stability_threshold)
+    if pins is not None:
+        _check_pins(pins, noise.rows, length)
+        canvas = cv.pin(canvas, pins.pinned, pins.tokens)
+    if warm is not None:
+        _check_warm(warm, length)
+        renewed = noise.uniform(length) < warm.strength
+        canvas = cv.warm(canvas, warm.tokens, warm.given, renewed)
+    return canvas
+
+
+def _check_pins(pins: Pins, rows: int, length: int) -> None:
+    shapes = {(length,), (rows, length)}
+    if tuple(pins.pinned.shape) not in shapes or pins.tokens.shape != pins.pinned.shape:
         raise InvalidParameter(
-            f"pins must cover the canvas of {params.canvas_length} positions, "
+            f"pins must cover the canvas of {length} positions, "
             f"not {tuple(pins.pinned.shape)} and {tuple(pins.tokens.shape)}"
         )
-    return cv.pin(canvas, pins.pinned, pins.tokens)
+    if bool(pins.pinned.all(-1).any()):
+        raise InvalidParameter("the hole is empty: every position of the canvas is pinned")
+    outside = [at for at in pins.allowed if not 0 <= at < length]
+    if outside:
+        raise InvalidParameter(f"position {outside[0]} lies outside the canvas of {length}")
+
+
+def _check_warm(warm: Warm, length: int) -> None:
+    if tuple(warm.tokens.shape) != (length,) or tuple(warm.given.shape) != (length,):
+        raise InvalidParameter(
+            f"a warm text must cover the canvas of {length} positions, "
+            f"not {tuple(warm.tokens.shape)} and {tuple(warm.given.shape)}"
+        )
+    if not 0 <= warm.strength <= 1:
+        raise InvalidParameter(f"strength must be within 0..1, not {warm.strength}")

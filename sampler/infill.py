@@ -1,38 +1,196 @@
-"""A hole between a prefix and a suffix: its canvas, and its text out of one. No loop, no model.
+"""Holes between known texts: their canvas, their filling, and which filling is best. No text here.
 
     [ hole: middle, then empty slack (end of sequence) | suffix, pinned ]
 
-The pinned suffix stands at the end of the canvas, so that the model sees where the text must
-join; what it does not need of the hole it leaves empty.
+The pinned suffix stands behind the hole, so that the model sees where the text must join; what it
+does not need of the hole it leaves empty. How long a hole should be nobody knows beforehand: rows
+with holes of several lengths are filled at once, and the causal side says which text reads best
+together with the suffix behind it.
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from sampler.denoise import Pins
-from sampler.params import InvalidParameter
+from sampler import canvas as cv
+from sampler.denoise import Pins, Region, Warm, denoise_block, prefill
+from sampler.events import Block, Filled
+from sampler.params import InvalidParameter, SamplingParams
+from sampler.work import Loop, Score
+
+# So many tokens behind the hole are asked whether they follow from what fills it.
+JOIN = 8
 
 
-def lay_out(
-    suffix_ids: list[int], canvas_length: int, hole: int, *, first: Tensor | None, device: object
-) -> Pins:
-    """Pin as much of the suffix as lies behind a hole of `hole` positions.
+@dataclass(frozen=True)
+class Hole:
+    """A gap of `length` positions; `allowed` [V] is true for the tokens that it may begin with."""
 
-    Raises InvalidParameter where the hole does not fit into the canvas.
+    length: int
+    allowed: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A canvas of one row: what is pinned [C], and where its holes are."""
+
+    pinned: Tensor
+    tokens: Tensor
+    holes: tuple[slice, ...]
+    allowed: dict[int, Tensor]
+
+
+def lay_out(parts: Sequence[Sequence[int] | Hole], canvas_length: int) -> Layout:
+    """Lay known ids and holes side by side; what the canvas has no room for of the end is cut.
+
+    Raises InvalidParameter for no hole, an empty hole, and one that does not fit the canvas.
     """
-    if not 0 < hole <= canvas_length:
-        raise InvalidParameter(f"hole must be within 1..{canvas_length}, not {hole}")
-    shown = suffix_ids[: canvas_length - hole]
     pinned = torch.zeros(canvas_length, dtype=torch.bool)
     tokens = torch.zeros(canvas_length, dtype=torch.long)
-    if shown:
-        pinned[-len(shown) :] = True
-        tokens[-len(shown) :] = torch.tensor(shown)
-    return Pins(pinned.to(device), tokens.to(device), first)  # type: ignore[call-overload]
+    holes: list[slice] = []
+    allowed: dict[int, Tensor] = {}
+    at = 0
+    for part in parts:
+        if isinstance(part, Hole):
+            if part.length < 1 or at + part.length > canvas_length:
+                raise InvalidParameter(
+                    f"a hole must be within 1..{canvas_length - at} positions, not {part.length}"
+                )
+            holes.append(slice(at, at + part.length))
+            if part.allowed is not None:
+                allowed[at] = part.allowed
+            at += part.length
+        else:
+            shown = list(part)[: canvas_length - at]
+            pinned[at : at + len(shown)] = True
+            tokens[at : at + len(shown)] = torch.tensor(shown, dtype=torch.long)
+            at += len(shown)
+    if not holes:
+        raise InvalidParameter("there is no hole to fill; leave at least one")
+    # What lies behind everything known belongs to nobody: it is slack of the last hole.
+    if at < canvas_length:
+        pinned[at:] = False
+    return Layout(pinned, tokens, tuple(holes), allowed)
 
 
-def middle(ids: list[int], free: int, eos_token_ids: tuple[int, ...]) -> list[int]:
-    """Return the hole's text: the first `free` ids up to the first end of sequence."""
-    hole = ids[:free]
-    ends = [i for i, token in enumerate(hole) if token in eos_token_ids]
-    return hole[: ends[0]] if ends else hole
+def length_tried(longest: int, row: int) -> int:
+    """Return the hole's length that row `row` of any number tries: the longest, its half, ..."""
+    tried = [longest]
+    while tried[-1] > 8:
+        tried.append(tried[-1] // 2)
+    return tried[row % len(tried)]
+
+
+def fill(
+    prompt: Sequence[int],
+    layouts: Sequence[Layout],
+    params: SamplingParams,
+    noise: cv.Noise,
+    *,
+    warm: Warm | None = None,
+    region: Region | None = None,
+) -> Loop:
+    """Fill the holes of one row for each layout, all rows at once behind `prompt`.
+
+    Yields drafts, the block, and `Filled`. Raises InvalidParameter for an empty prompt or layouts
+    that do not fit the canvas.
+    """
+    yield from prefill(prompt)
+    pins = _pins(layouts, noise.device)
+    canvas = yield from denoise_block(0, params, noise, pins, warm, region)
+    rows = canvas.draft.tolist()
+    finished = torch.ones(len(rows), dtype=torch.bool)
+    yield Block(0, canvas.step, canvas.draft, canvas.settled, finished)
+    middles = [
+        [middle(row[hole], params.eos_token_ids) for hole in layout.holes]
+        for row, layout in zip(rows, layouts, strict=True)
+    ]
+    texts = [
+        _compact(row, layout, found)
+        for row, layout, found in zip(rows, layouts, middles, strict=True)
+    ]
+    longest = max(len(ids) for ids, _, _ in texts)
+    if longest == 0:  # nothing but slack: there is no text to think of
+        yield Filled(middles, [0.0] * len(rows), [0.0] * len(rows))
+        return
+    padded = [ids + [params.pad_token_id] * (longest - len(ids)) for ids, _, _ in texts]
+    log_probs: Tensor = yield Score(torch.tensor(padded, device=noise.device), keep=False)
+    confidence, joined = [], []
+    for log_p, (_, inside, near) in zip(log_probs.tolist(), texts, strict=True):
+        confidence.append(_mean([log_p[i] for i in inside]))
+        joined.append(_mean([log_p[i] for i in inside + near]))
+    yield Filled(middles, confidence, joined)
+
+
+def middle(ids: Sequence[int], eos_token_ids: Sequence[int]) -> list[int]:
+    """Return a hole's text: its ids up to the first end of sequence."""
+    end = next((i for i, token in enumerate(ids) if token in eos_token_ids), len(ids))
+    return list(ids[:end])
+
+
+def reading_region(
+    layouts: Sequence[Layout],
+    eos_token_ids: Sequence[int],
+    line_ends: Tensor,
+    max_lines: int,
+    device: torch.device,
+) -> Region:
+    """Return the region that a reader of the first hole sees: up to its end or `max_lines` lines.
+
+    `line_ends` [V] is how many line ends a token holds; `max_lines` 0 means all lines.
+    """
+    eos = torch.tensor(eos_token_ids, device=device)
+    inside = torch.zeros(len(layouts), len(layouts[0].pinned), dtype=torch.bool)
+    for row, layout in enumerate(layouts):
+        inside[row, layout.holes[0]] = True
+    inside, line_ends = inside.to(device), line_ends.to(device)
+
+    def region(draft: Tensor) -> Tensor:
+        ends = torch.isin(draft, eos) & inside
+        seen = inside & (ends.cumsum(-1) - ends.long() == 0)
+        if max_lines:
+            lines = torch.where(inside, line_ends[draft], 0)
+            seen = seen & (lines.cumsum(-1) - lines < max_lines)
+        return seen
+
+    return region
+
+
+def _pins(layouts: Sequence[Layout], device: torch.device) -> Pins:
+    allowed: dict[int, Tensor] = {}
+    for layout in layouts:
+        for at, may in layout.allowed.items():
+            allowed[at] = may.to(device)
+    return Pins(
+        torch.stack([layout.pinned for layout in layouts]).to(device),
+        torch.stack([layout.tokens for layout in layouts]).to(device),
+        allowed,
+    )
+
+
+def _compact(
+    row: list[int], layout: Layout, middles: Sequence[Sequence[int]]
+) -> tuple[list[int], list[int], list[int]]:
+    """Return the row's text without slack, where in it the middles are, and where they join."""
+    ids: list[int] = []
+    inside: list[int] = []
+    near: list[int] = []
+    at = 0
+    known = layout.pinned.tolist()
+    for hole, found in zip(layout.holes, middles, strict=True):
+        ids += [
+            t for t, is_known in zip(row[at : hole.start], known[at:], strict=False) if is_known
+        ]
+        inside += range(len(ids), len(ids) + len(found))
+        ids += found
+        at = hole.stop
+        behind = next((i for i in range(at, len(known)) if not known[i]), len(known)) - at
+        near += range(len(ids), len(ids) + min(behind, JOIN))
+    ids += [t for t, is_known in zip(row[at:], known[at:], strict=True) if is_known]
+    return ids, inside, near
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0

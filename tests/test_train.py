@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, DiffusionGemmaForBlockDiffusion
 
-from sampler.model import NANO
+from sampler.load import NANO
 from sampler.train import corpus, objective, shape, tokenizer
 from sampler.train.forward import TrainingForward
 from sampler.train.objective import Batch, Hole, corrupt, draw_batch, draw_hole, lay_out

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import DiffusionGemmaForBlockDiffusion, PreTrainedTokenizerFast
 
-from sampler.model import NANO
+from sampler.load import NANO
 from sampler.train import corpus, objective, stream
 from sampler.train.forward import TrainingForward
 

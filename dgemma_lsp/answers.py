@@ -1,0 +1,305 @@
+"""Jobs -> what the engine runs, and what comes of it -> the job's events. No pipe, no stepping.
+
+Runs in the model process: with `model_process` it is all of this package that imports torch.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import torch
+
+from dgemma_lsp import wire
+from dgemma_lsp.config import Config
+from dgemma_lsp.errors import TooLarge
+from sampler import autoregress, denoise, infill
+from sampler.canvas import Noise
+from sampler.denoise import Warm
+from sampler.engine import Request
+from sampler.events import Block, Draft, Event, Filled, Scored
+from sampler.forward import Denoiser
+from sampler.load import LoadedModel
+from sampler.params import InvalidParameter, SamplingParams
+from sampler.prompts import Prompts, TextStream
+from sampler.work import Loop
+
+# The engine serves lower numbers first.
+URGENT, CHAT, BULK = 0, 1, 2
+
+# How much of an earlier suggestion is noise all the same when the model starts from it.
+WARM_STRENGTH = 0.3
+
+
+class Answer(Protocol):
+    """One job's request to the engine, and the telling of what comes of it."""
+
+    request: Request
+
+    def tell(self, event: Event) -> Sequence[wire.Draft | wire.Block]:
+        """Return what one event of the engine means to the client."""
+
+    def done(self) -> wire.Done:
+        """Return the last word, when the engine has ended the request."""
+
+
+class Answers:
+    """Makes the answers of one loaded model."""
+
+    def __init__(self, model: LoadedModel, denoiser: Denoiser, config: Config) -> None:
+        self.model, self.denoiser, self.config = model, denoiser, config
+        self.prompts = Prompts(model.tokenizer)
+
+    def answer(self, job: wire.Job) -> Answer:
+        """Return the answer to a job.
+
+        Raises InvalidParameter and TooLarge for what this model cannot be asked.
+        """
+        params = self._params(job.sampling)
+        match job:
+            case wire.Complete():
+                return _Completion(self, job, params)
+            case wire.Chat():
+                turns = [{"role": turn.role, "content": turn.content} for turn in job.messages]
+                return _Continuation(self, job, params, self.prompts.conversation(turns))
+            case wire.Generate():
+                return _Continuation(self, job, params, self.prompts.text(job.prompt))
+
+    def _params(self, asked: wire.Sampling) -> SamplingParams:
+        own = self.model.defaults
+        params = replace(
+            own,
+            max_steps=asked.max_steps or own.max_steps,
+            canvas_length=asked.canvas_length or own.canvas_length,
+            entropy_bound=asked.entropy_bound or own.entropy_bound,
+            max_new_tokens=asked.max_tokens or own.max_new_tokens,
+        )
+        if params.canvas_length >= self.model.max_positions:
+            raise InvalidParameter(
+                f"canvas_length must be below the model's {self.model.max_positions} positions, "
+                f"not {params.canvas_length}"
+            )
+        return params
+
+
+class _Completion:
+    """Fills one hole, several times at once; the fills that read best are the answer."""
+
+    def __init__(self, answers: Answers, job: wire.Complete, params: SamplingParams) -> None:
+        self._began = time.monotonic()
+        self._job, self._prompts, self._eos = job, answers.prompts, params.eos_token_ids
+        size = params.canvas_length
+        self._prompt = self._prompts.completion(
+            job.prefix,
+            job.suffix,
+            prefix_tokens=answers.model.max_positions - size,
+            suffix_tokens=size - 1,
+            language=job.language,
+        )
+        rows = max(job.candidates, answers.config.completion.drawn)
+        self._layouts = self._lay_out(rows, size)
+        device = answers.denoiser.device
+        seed = job.sampling.seed or 0
+        loop = infill.fill(
+            self._prompt.prefix_ids,
+            self._layouts,
+            replace(params, max_new_tokens=size),
+            # A seed for each row: a row does not depend on how many others there are.
+            Noise(range(seed, seed + rows), answers.denoiser.vocab_size, device),
+            warm=self._warm(size, device),
+            region=infill.reading_region(
+                self._layouts, self._eos, self._prompts.line_ends, job.max_lines, device
+            ),
+        )
+        urgency = BULK if job.priority == "bulk" else URGENT
+        self.request = Request(loop, rows=rows, tokens=rows * size, urgency=urgency)
+        self._block: Block | None = None
+
+    def tell(self, event: Event) -> Sequence[wire.Draft | wire.Block]:
+        """Return the drafts of a step where they are asked for, and in the end the best fills."""
+        match event:
+            case Draft():
+                return self._drafts(event) if self._job.drafts else []
+            case Block():
+                self._block = event
+                return []
+            case Filled():
+                return self._blocks(event)
+            case Scored():
+                raise AssertionError("a hole is scored as a whole")
+
+    def done(self) -> wire.Done:
+        """Return how it ended."""
+        assert self._block is not None
+        return wire.Done(
+            id=self._job.id,
+            reason="settled" if bool(self._block.settled.all()) else "steps",
+            timings=wire.Timings(
+                denoise_ms=(time.monotonic() - self._began) * 1e3,
+                prompt_tokens=len(self._prompt.prefix_ids) + len(self._prompt.suffix_ids),
+                tokens=sum(layout.holes[0].stop for layout in self._layouts),
+                steps=self._block.steps,
+            ),
+        )
+
+    def _lay_out(self, rows: int, size: int) -> list[infill.Layout]:
+        suffix = self._prompt.suffix_ids
+        # The canvas is filled up with suffix; where there is too little of it the hole is longer.
+        longest, least = size - min(len(suffix), size // 3), size - len(suffix)
+        return [
+            infill.lay_out(
+                [
+                    infill.Hole(max(infill.length_tried(longest, row), least), self._prompt.first),
+                    suffix,
+                ],
+                size,
+            )
+            for row in range(rows)
+        ]
+
+    def _warm(self, size: int, device: torch.device) -> Warm | None:
+        """Return the earlier suggestion as the text to begin from; None where there is none."""
+        if not self._job.previous:
+            return None
+        ids = self._prompts.encode(self._prompt.healed + self._job.previous)[:size]
+        tokens = torch.tensor(ids + [self._eos[0]] * (size - len(ids)), device=device)
+        return Warm(tokens, torch.ones_like(tokens, dtype=torch.bool), WARM_STRENGTH)
+
+    def _drafts(self, draft: Draft) -> list[wire.Draft]:
+        told = []
+        rows = zip(self._layouts, draft.ids.tolist(), draft.stable.tolist(), strict=True)
+        for candidate, (layout, ids, stable) in enumerate(list(rows)[: self._job.candidates]):
+            hole = layout.holes[0]
+            text = self._text(infill.middle(ids[hole], self._eos))
+            settled = ids[hole][: _leading(stable[hole])]
+            told.append(
+                wire.Draft(
+                    id=self._job.id,
+                    block=0,
+                    step=draft.step,
+                    text=text,
+                    stable=_common_prefix(text, self._text(infill.middle(settled, self._eos))),
+                    candidate=candidate,
+                )
+            )
+        return told
+
+    def _blocks(self, filled: Filled) -> list[wire.Block]:
+        assert self._block is not None
+        texts = [self._text(row[0]) for row in filled.middles]
+        # What is empty is very probable by this measure and of no use.
+        best = sorted(range(len(texts)), key=lambda r: (not texts[r].strip(), -filled.joined[r]))
+        return [
+            wire.Block(
+                id=self._job.id,
+                block=0,
+                text=texts[row],
+                steps=self._block.steps,
+                stable=bool(self._block.settled[row]),
+                candidate=candidate,
+                confidence=filled.confidence[row],
+            )
+            for candidate, row in enumerate(best[: self._job.candidates])
+        ]
+
+    def _text(self, middle: list[int]) -> str:
+        text, healed = self._prompts.decode(middle), self._prompt.healed
+        # Where no token of the prefix's last piece came first, there is nothing that joins it.
+        return text[len(healed) :] if text.startswith(healed) else ""
+
+
+class _Continuation:
+    """Writes on behind a text, block after block: a chat's reply, or any text."""
+
+    def __init__(
+        self,
+        answers: Answers,
+        job: wire.Chat | wire.Generate,
+        params: SamplingParams,
+        ids: list[int],
+    ) -> None:
+        self._began = time.monotonic()
+        self._job, self._prompt_tokens = job, len(ids)
+        room = answers.model.max_positions - len(ids)
+        if room < params.canvas_length:
+            raise TooLarge(
+                f"the text takes {len(ids)} tokens and {answers.model.name} holds "
+                f"{answers.model.max_positions}; begin a new one or shorten it"
+            )
+        fitting = room - room % params.canvas_length
+        self._params = replace(params, max_new_tokens=min(params.max_new_tokens, fitting))
+        urgency = BULK if job.priority == "bulk" else CHAT
+        self.request = Request(
+            self._loop(answers, ids), rows=1, tokens=self._params.max_new_tokens, urgency=urgency
+        )
+        self._text = TextStream(answers.prompts)
+        self._steps, self._tokens, self._finished = 0, 0, False
+
+    def tell(self, event: Event) -> Sequence[wire.Draft | wire.Block]:
+        """Return the draft of a step where it is asked for, and each finished block."""
+        match event:
+            case Draft():
+                return [self._draft(event)] if self._job.drafts else []
+            case Block():
+                return [self._block(event)]
+            case _:
+                return []
+
+    def done(self) -> wire.Done:
+        """Return how it ended."""
+        return wire.Done(
+            id=self._job.id,
+            reason="eos" if self._finished else "length",
+            timings=wire.Timings(
+                denoise_ms=(time.monotonic() - self._began) * 1e3,
+                prompt_tokens=self._prompt_tokens,
+                tokens=self._tokens,
+                steps=self._steps,
+            ),
+        )
+
+    def _loop(self, answers: Answers, ids: list[int]) -> Loop:
+        params, denoiser = self._params, answers.denoiser
+        if params.max_new_tokens <= answers.config.model.short_tokens:
+            return autoregress.generate(
+                ids,
+                max_new_tokens=params.max_new_tokens,
+                eos_token_ids=params.eos_token_ids,
+            )
+        seed = self._job.sampling.seed or 0
+        return denoise.generate(ids, params, Noise([seed], denoiser.vocab_size, denoiser.device))
+
+    def _draft(self, draft: Draft) -> wire.Draft:
+        row = infill.middle(draft.ids[0].tolist(), self._params.eos_token_ids)
+        shown = self._text.preview(row)
+        settled = self._text.preview(row[: _leading(draft.stable[0].tolist())])
+        return wire.Draft(
+            id=self._job.id,
+            block=draft.block,
+            step=draft.step,
+            text=shown,
+            stable=_common_prefix(shown, settled),
+        )
+
+    def _block(self, block: Block) -> wire.Block:
+        row = infill.middle(block.ids[0].tolist(), self._params.eos_token_ids)
+        row = row[: self._params.max_new_tokens - self._tokens]
+        self._steps, self._tokens = self._steps + block.steps, self._tokens + len(row)
+        self._finished = bool(block.finished.all())
+        return wire.Block(
+            id=self._job.id,
+            block=block.block,
+            text=self._text.push(row),
+            steps=block.steps,
+            stable=bool(block.settled.all()),
+        )
+
+
+def _leading(flags: list[bool]) -> int:
+    return flags.index(False) if False in flags else len(flags)
+
+
+def _common_prefix(a: str, b: str) -> int:
+    return next(
+        (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
+    )
