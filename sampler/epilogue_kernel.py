@@ -108,6 +108,7 @@ def read_row(
     at = tile + lane
     cost, _ = costs(raw, struck, at, vocab, cap, forbidden, HAS_CAP, HAS_FORBIDDEN)
     p = tl.where(at < vocab, tl.exp((lowest - cost) * scale) / total_sum, 0.0)
+    # A GPU sums in parallel, so that rounding may cross the target at a token without mass.
     above = (tl.cumsum(p) > (target - base).to(tl.float32)) & (p > 0)
     first = tl.min(tl.where(above, at, vocab))
     # Rounding may leave the sum below a target near 1: then the last token that has any mass.
