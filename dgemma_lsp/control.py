@@ -26,11 +26,15 @@ async def report(config: Config, paths: Paths) -> wire.Report | None:
 
 async def ask_report(link: client.Link) -> wire.Report:
     """Ask over an open connection; raises what `Link.request` raises."""
+    report: wire.Report | None = None
     async with aclosing(link.request(wire.Status(id="status"))) as answers:
+        # To its end: what is left of it would be taken for the answer of the next one.
         async for message in answers:
             if isinstance(message, wire.Report):
-                return message
-    raise DgemmaError("the daemon answered without a report; run `dgemma stop` and try again")
+                report = message
+    if report is None:
+        raise DgemmaError("the daemon answered without a report; run `dgemma stop` and try again")
+    return report
 
 
 async def stop(config: Config, paths: Paths) -> bool:
