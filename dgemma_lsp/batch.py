@@ -68,6 +68,9 @@ class Batch:
                 self._begin(link.welcome.model)
                 before = len(self.journal)
                 try:
+                    if link.welcome.state != "ready":  # the time that this takes is not the lines'
+                        async with linking.waiting(f"{link.welcome.model}: loading the model"):
+                            await _model_ready(link)
                     with screen.shown(before):
                         return await _Asking(link, self._open(), self.journal, screen, room).run()
                 except (DaemonUnavailable, DaemonStopping):
@@ -173,11 +176,10 @@ class _Asking:
 
 
 async def _model_ready(link: client.Link) -> None:
-    """Wait for a model that died; raises ModelUnavailable where it does not come back."""
-    died = await control.ask_report(link)
-    report = died
+    """Wait for a model that is being loaded; raises ModelUnavailable where that does not end."""
+    report = first = await control.ask_report(link)
     while report.state not in ("ready", "asleep"):
-        if report.state == "failed" or report.restarts >= died.restarts + RELOADS:
-            raise ModelUnavailable(f"the model does not come back: {report.detail}")
+        if report.state == "failed" or report.restarts >= first.restarts + RELOADS:
+            raise ModelUnavailable(f"the model cannot be loaded: {report.detail}")
         await asyncio.sleep(PAUSE_S)
         report = await control.ask_report(link)

@@ -262,6 +262,16 @@ async def test_it_waits_for_a_model_that_comes_back(home):
     assert len(home.results()) == 1
 
 
+async def test_nothing_is_asked_before_the_model_is_loaded(home):
+    home.write("a")
+    async with ScriptedDaemon(home.socket, dying("", states=("loading", "loading", "ready"))) as it:
+        it.greeting = wire.Welcome(protocol=wire.PROTOCOL, model="scripted", state="loading")
+        await home.run()
+    kinds = [type(message) for message in it.heard]
+    assert kinds == [wire.Hello, wire.Status, wire.Status, wire.Status, wire.Generate]
+    assert len(home.results()) == 1
+
+
 @pytest.mark.parametrize(
     "report",
     [lambda n: ("failed", 1), lambda n: ("restarting", n)],
@@ -286,7 +296,7 @@ async def test_a_model_that_does_not_come_back_ends_it_and_no_line_is_blamed(hom
             await fail(message, send, "model_crashed")
 
     async with ScriptedDaemon(home.socket, script) as daemon:
-        with pytest.raises(ModelUnavailable, match="does not come back: !; 1 of 3 lines are done"):
+        with pytest.raises(ModelUnavailable, match="cannot be loaded: !; 1 of 3 lines are done"):
             await home.run()
         assert not home.out.exists()
         daemon.script = answer
