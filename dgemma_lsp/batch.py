@@ -39,6 +39,7 @@ class Batch:
         """Raise UserError where the input cannot be read or the output cannot lie there."""
         data, self._digest = batch_files.read(source)
         self._sampling = sampling
+        self._restart = restart
         self._lines = batch_lines.read(data, sampling, run=secrets.token_hex(4))
         self.journal = Journal(Places(source, out), restart=restart)
 
@@ -85,7 +86,8 @@ class Batch:
 
     def how_to_go_on(self) -> str:
         """Return what to tell who or what ended it early."""
-        return f"{len(self.journal)} of {len(self)} lines are done: run the same command to go on"
+        again = "the same command" + (" without --restart" if self._restart else "")
+        return f"{len(self.journal)} of {len(self)} lines are done: run {again} to go on"
 
     def _begin(self, model: str) -> None:
         """Open the journal for this model's answers, and write down the lines that are bad."""

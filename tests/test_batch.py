@@ -395,6 +395,13 @@ async def test_after_a_break_only_what_is_missing_is_asked_and_the_text_is_the_s
     assert asked(daemon) == {1: 1, 2: 1, 3: 1, 4: 2, 5: 1, 6: 1}
 
 
+async def test_whoever_began_anew_is_told_not_to_do_so_again(home):
+    home.write(*"ab")
+    async with ScriptedDaemon(home.socket, until("b")):
+        with pytest.raises(ModelUnavailable, match="run the same command without --restart to go"):
+            await home.run(rows=1, restart=True)
+
+
 async def test_an_input_that_changed_is_noticed(home):
     home.write(*"ab")
 

@@ -155,7 +155,8 @@ def test_a_kill_at_any_byte_neither_loses_nor_repeats_a_line(source, tmp_path, m
         out = folder / "out.jsonl"
         assert work_and_die(monkeypatch, source, out, lives) is None
         kept = whole_lines(folder / "out.jsonl.partial")
-        assert out.exists() <= (len(kept) == 5), "the output is whole from its first moment"
+        if out.exists():  # then it is whole
+            assert out.read_bytes() == expected["out.jsonl"]
         assert work(source, out) == [line for line in ORDER if line not in kept]
         assert contents(folder) == expected, f"killed after {lives}"
 
@@ -245,6 +246,14 @@ def test_a_restart_that_was_killed_goes_on_without_being_asked_again(source, tmp
     assert out.read_text() == "old"
     assert 0 < len(work(source, out)) < 5
     assert out.read_text() != "old"
+
+
+def test_what_a_killed_end_of_another_run_left_is_written_over(source, tmp_path):
+    work(source, tmp_path / "whole.jsonl")
+    (tmp_path / ".out.jsonl.new").write_text("half an output\n" * 1000)
+    work(source, tmp_path / "out.jsonl")
+    assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+    assert not (tmp_path / ".out.jsonl.new").exists()
 
 
 def test_a_side_file_that_is_out_of_date_goes(source, tmp_path):
