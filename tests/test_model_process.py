@@ -10,17 +10,27 @@ import msgspec
 import pytest
 
 from dgemma_lsp import wire
-from dgemma_lsp.config import Config, Model
-from dgemma_lsp.model_process import Answers, read_frame, serve, write_frame
-from sampler.model import load
+from dgemma_lsp.answers import Answers
+from dgemma_lsp.config import Completion, Config, Model
+from dgemma_lsp.model_process import Server, read_frame, write_frame
+from sampler.cache import PrefixCache
+from sampler.engine import Engine
+from sampler.forward import Forward
+from sampler.load import load
 
 SAMPLING = wire.Sampling(max_steps=3, seed=1)
 PREFIX = "def add(a, b):\n    "
 
 
 @pytest.fixture(scope="module")
-def answers():
-    return Answers(load("nano"))
+def nano():
+    model = load("nano")
+    return model, Forward(model.model)
+
+
+@pytest.fixture(scope="module")
+def answers(nano):
+    return Answers(*nano, Config(completion=Completion(drawn=1)))
 
 
 def complete(job_id="c", **values):
@@ -37,6 +47,11 @@ def chat(job_id="t", text="hello", **sampling):
     )
 
 
+def generate(job_id="g", **sampling):
+    asked = {"max_steps": 2, "max_tokens": 64, "seed": 1} | sampling
+    return wire.Generate(id=job_id, prompt="import os\n", sampling=wire.Sampling(**asked))
+
+
 def answer(answers, *messages):
     """Serve the messages in order, to the end of each, and return everything written."""
     inbox, out = queue.SimpleQueue(), BytesIO()
@@ -44,7 +59,10 @@ def answer(answers, *messages):
         inbox.put(message)
     jobs = sum(not isinstance(m, wire.Cancel) for m in messages)
     stream = Ends(out, jobs, inbox)
-    serve(answers, inbox, stream)
+    cache = PrefixCache(answers.denoiser.new_kv, 2**24)
+    engine = Engine(answers.denoiser, cache, rows=32, queue=32)
+    Server(answers, engine, stream).serve(inbox)
+    assert (engine.idle, engine.rows_in_use, cache.lent) == (True, 0, 0)
     out.seek(0)
     frames = []
     while (frame := read_frame(out)) is not None:
@@ -99,18 +117,12 @@ def test_a_candidate_does_not_depend_on_how_many_there_are(answers):
     assert one.text in [block.text for block in three]
 
 
-def test_the_most_probable_of_the_drawn_come_first():
-    frames = answer(Answers(load("nano"), drawn=6), complete(candidates=3))
-    sure = [block.confidence for block in of(wire.Block, frames)]
-    assert len(sure) == 3
-    assert sure == sorted(sure, reverse=True)
-    assert max(sure) < 0
-
-
-def test_drawing_more_never_gives_a_less_probable_text(answers):
+def test_several_are_drawn_and_the_one_that_reads_best_is_given(nano, answers):
+    drawn = Answers(*nano, Config(completion=Completion(drawn=6)))
     (one,) = of(wire.Block, answer(answers, complete()))
-    (best,) = of(wire.Block, answer(Answers(answers.model, drawn=6), complete()))
+    (best,) = of(wire.Block, answer(drawn, complete()))
     assert best.confidence >= one.confidence
+    assert best.confidence < 0
 
 
 def test_the_same_seed_gives_the_same_text(answers):
@@ -133,7 +145,7 @@ def test_a_chat_streams_block_after_block_up_to_its_tokens(answers):
     assert done.reason == ("eos" if done.timings.tokens < 100 else "length")
 
 
-def test_a_completion_is_stepped_before_a_chat(answers):
+def test_a_completion_ends_before_a_chat_that_came_first(answers):
     frames = answer(answers, chat(), complete())
     assert [f.id for f in of(wire.Done, frames)] == ["c", "t"]
 
@@ -147,10 +159,49 @@ def test_a_cancelled_job_ends_typed_and_the_others_go_on(answers):
     ]
 
 
-@pytest.mark.parametrize("job", [complete(), msgspec.structs.replace(chat(), drafts=False)])
-def test_a_job_without_drafts_can_be_ended_after_every_step_too(answers, job):
-    events = list(answers.events(job))
-    assert sum(event is None for event in events) >= events[-1].timings.steps
+def test_a_text_is_continued_block_after_block_up_to_its_tokens(answers):
+    frames = answer(answers, generate(max_tokens=70))
+    blocks, (done,) = of(wire.Block, frames), of(wire.Done, frames)
+    assert [block.block for block in blocks] == list(range(len(blocks)))
+    assert "".join(block.text for block in blocks)
+    assert done.timings.tokens <= 70
+
+
+def test_a_short_text_is_written_one_token_after_another(answers):
+    frames = answer(answers, generate(max_tokens=5))
+    (block,), (done,) = of(wire.Block, frames), of(wire.Done, frames)
+    assert done.timings.steps == block.steps == done.timings.tokens <= 5
+
+
+def test_many_jobs_at_once_are_each_answered_as_alone(answers):
+    jobs = [complete("a"), chat("b"), generate("d"), complete("e", prefix="import os\n", document="e")]
+    alone = [of(wire.Block, answer(answers, job)) for job in jobs]
+    together = of(wire.Block, answer(answers, *jobs))
+    assert [[b for b in together if b.id == job.id] for job in jobs] == alone
+
+
+def test_more_rows_than_fit_are_refused(answers):
+    model = Config(model=Model(rows=4))
+    many = Answers(answers.model, answers.denoiser, model)
+    cache = PrefixCache(answers.denoiser.new_kv, 2**24)
+    out = BytesIO()
+    inbox = queue.SimpleQueue()
+    inbox.put(complete(candidates=8))
+    inbox.put(None)
+    Server(many, Engine(answers.denoiser, cache, rows=4, queue=8), out).serve(inbox)
+    out.seek(0)
+    failed = wire.decode_from_model(read_frame(out))
+    assert failed.code == "invalid_request"
+    assert "8 rows" in failed.message
+
+
+def test_what_was_suggested_before_is_where_the_model_begins(answers):
+    cold = answer(answers, complete(drafts=True))
+    (text,) = [block.text for block in of(wire.Block, cold)]
+    warm = answer(answers, complete(drafts=True, previous="return a + b"))
+    assert of(wire.Draft, warm)[0].text != of(wire.Draft, cold)[0].text
+    assert of(wire.Done, warm)
+    assert text
 
 
 def test_a_cancel_of_what_is_not_there_changes_nothing(answers):
@@ -174,14 +225,11 @@ def test_what_the_model_cannot_take_is_refused_and_the_next_is_served(answers, j
 
 
 def test_an_exception_of_the_model_fails_its_request_alone(answers, monkeypatch):
-    calls = []
-
-    def denoise(self, *arguments):
-        calls.append(arguments)
+    def decode(*_):
         raise RuntimeError("the card is on fire")
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(answers.model.denoiser), "denoise", denoise)
+        patch.setattr(answers.denoiser, "decode", decode)
         (failed,) = answer(answers, complete())
     assert failed.code == "model_failed"
     assert "RuntimeError: the card is on fire" in failed.message
