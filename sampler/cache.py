@@ -71,7 +71,7 @@ class PrefixCache:
         return best.copy(common) if common >= WORTH_COPYING else self._new_kv()
 
 
-def common_length(a: Sequence[int], b: Sequence[int]) -> int:
+def common_length(a: list[int], b: list[int]) -> int:
     """Return how many ids two texts have in common at their beginning."""
     low, high = 0, min(len(a), len(b))
     # Equal slices are compared in C; halving finds the first difference in a few of them.
