@@ -47,12 +47,19 @@ def admit(candidates: Sequence[Candidate], *, rows: int, used: int, bulk_used: i
     """Return which request is admitted next, None where the next one does not fit yet.
 
     `used` of `rows` rows are taken, `bulk_used` of them by bulk work. Nobody slips past a request
-    that waits for room, or a wide one would wait for ever.
+    that waits for room, or a wide one would wait for ever; of bulk, nobody slips past one that was
+    overtaken enough and waits for room in bulk's share.
     """
+    outside = {
+        index
+        for index, c in enumerate(candidates)
+        if c.urgency >= BULK and bulk_used and bulk_used + c.rows > rows * BULK_SHARE
+    }
+    barred = any(candidates[index].overtaken >= TIMES_OVERTAKEN for index in outside)
     fitting = [
         index
         for index, c in enumerate(candidates)
-        if c.urgency < BULK or bulk_used == 0 or bulk_used + c.rows <= rows * BULK_SHARE
+        if index not in outside and not (barred and c.urgency >= BULK)
     ]
     if not fitting:
         return None
