@@ -2,44 +2,23 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 
 from sampler.canvas import (
-    CERTAIN,
     Noise,
+    Step,
     accept,
     advance,
-    entropy,
-    force_pins,
+    merge,
     new_canvas,
     pin,
     settled,
+    take,
+    warm,
 )
 
 T, F = True, False
-
-
-def generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-@pytest.mark.parametrize(
-    ("probs", "nats"),
-    [
-        ([1.0, 0.0, 0.0, 0.0], 0.0),
-        ([0.5, 0.5, 0.0, 0.0], math.log(2)),
-        ([0.25, 0.25, 0.25, 0.25], math.log(4)),
-        ([0.7, 0.1, 0.1, 0.1], -0.7 * math.log(0.7) - 0.3 * math.log(0.1)),
-    ],
-)
-def test_the_entropy_is_that_of_the_distribution(probs, nats):
-    logits = torch.tensor([math.log(p) if p else -CERTAIN for p in probs])
-    assert entropy(logits).item() == pytest.approx(nats, abs=1e-5)
-
-
-def test_the_entropy_of_a_masked_vocabulary_is_finite():
-    logits = torch.full((3, 50), -CERTAIN)
-    logits[:, 7] = CERTAIN
-    assert entropy(logits).tolist() == [0.0, 0.0, 0.0]
+CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize(
@@ -48,7 +27,7 @@ def test_the_entropy_of_a_masked_vocabulary_is_finite():
         # The sum without the last: 0, 0.1, 0.3, 0.6 against the bound.
         ([0.1, 0.2, 0.3, 0.4], [T, T, T, T], 0.25, [T, T, F, F]),
         ([0.4, 0.3, 0.2, 0.1], [T, T, T, T], 0.25, [F, F, T, T]),
-        ([0.1, 0.2, 0.3, 0.4], [T, T, T, T], 0.6, [T, T, T, T]),
+        ([0.1, 0.2, 0.3, 0.4], [T, T, T, T], 0.7, [T, T, T, T]),
         # One position is always accepted.
         ([9.0, 8.0, 7.0, 9.5], [T, T, T, T], 0.01, [F, F, T, F]),
         # Pinned positions are not accepted and spend nothing.
@@ -63,103 +42,202 @@ def test_the_least_entropy_within_the_bound_is_accepted(entropies, free, bound, 
     assert got.tolist() == [accepted]
 
 
+def test_each_row_has_a_budget_of_its_own():
+    entropies = torch.tensor([[0.1, 0.2, 0.3], [5.0, 6.0, 4.0]])
+    got = accept(entropies, torch.ones(2, 3, dtype=torch.bool), 0.15)
+    assert got.tolist() == [[T, T, F], [F, F, T]]
+
+
 @pytest.mark.parametrize(
-    ("history", "draft", "mean", "expected"),
+    ("history", "draft", "entropies", "region", "expected"),
     [
-        ([[1, 2]], [1, 2], 0.001, True),
-        ([[1, 2]], [1, 3], 0.001, False),
-        ([[1, 2]], [1, 2], 0.1, False),
-        ([[1, 2], [1, 2]], [1, 2], 0.001, True),
-        ([[1, 3], [1, 2]], [1, 2], 0.001, False),
+        ([[1, 2]], [1, 2], [0.001, 0.001], [T, T], True),
+        ([[1, 2]], [1, 3], [0.001, 0.001], [T, T], False),
+        ([[1, 2]], [1, 2], [0.1, 0.1], [T, T], False),
+        ([[1, 2], [1, 2]], [1, 2], [0.001, 0.001], [T, T], True),
+        ([[1, 3], [1, 2]], [1, 2], [0.001, 0.001], [T, T], False),
+        ([], [1, 2], [0.001, 0.001], [T, T], True),
+        # The mean: 0.004 and 0.006 against 0.005.
+        ([[1, 2]], [1, 2], [0.0, 0.008], [T, T], True),
+        ([[1, 2]], [1, 2], [0.0, 0.012], [T, T], False),
+        # What lies outside of the region neither changes nor doubts anything.
+        ([[1, 2]], [1, 3], [0.001, 9.0], [T, F], True),
+        ([[1, 2]], [3, 2], [0.001, 0.001], [T, F], False),
+        ([[1, 2]], [1, 2], [0.008, 0.0], [T, F], False),
     ],
 )
-def test_a_row_settles_when_it_is_stable_and_sure(history, draft, mean, expected):
+def test_a_row_settles_when_its_region_is_stable_and_sure(
+    history, draft, entropies, region, expected
+):
+    drafts = torch.tensor(history, dtype=torch.long).view(len(history), 1, 2)
     got = settled(
-        torch.tensor(history)[:, None], torch.tensor([draft]), torch.tensor([mean]), 0.005
+        drafts, torch.tensor([draft]), torch.tensor([entropies]), torch.tensor([region]), 0.005
     )
     assert got.tolist() == [expected]
 
 
-def test_without_a_history_every_draft_is_stable():
-    got = settled(
-        torch.empty(0, 1, 2, dtype=torch.long), torch.tensor([[1, 2]]), torch.tensor([0.0]), 0.005
-    )
-    assert got.tolist() == [True]
+def test_noise_covers_the_whole_vocabulary_evenly():
+    counts = torch.bincount(Noise([0], 11, CPU).tokens(20_000)[0], minlength=11)
+    # Four standard errors of a share of 20,000 draws.
+    assert counts.div(20_000).tolist() == pytest.approx([1 / 11] * 11, abs=4 * 0.29 / 20_000**0.5)
 
 
-def test_noise_covers_the_whole_vocabulary():
-    drawn = Noise([generator(0)]).tokens(4, 2000, 11)
-    assert sorted(set(drawn.flatten().tolist())) == list(range(11))
+def test_uniform_numbers_lie_in_0_to_1_evenly():
+    drawn = Noise([0], 11, CPU).uniform(20_000)[0]
+    assert drawn.min() >= 0 and drawn.max() < 1
+    assert drawn.mean().item() == pytest.approx(0.5, abs=4 * 12**-0.5 / 20_000**0.5)
 
 
-def test_one_generator_for_each_row_makes_rows_independent():
-    both = Noise([generator(1), generator(2)]).tokens(2, 9, 50)
-    assert both[1].tolist() == Noise([generator(2)]).tokens(1, 9, 50)[0].tolist()
+def draws(noise: Noise) -> list[Tensor]:
+    return [noise.tokens(9), noise.uniform(9), noise.tokens(5), noise.uniform(9)]
 
 
-def test_sampling_follows_the_probabilities():
-    probs = torch.tensor([0.1, 0.6, 0.3]).expand(1, 6000, 3).contiguous()
-    counts = torch.bincount(Noise([generator(0)]).sample(probs)[0], minlength=3) / 6000
-    # Three standard errors of a share of 6,000 draws.
-    assert counts.tolist() == pytest.approx([0.1, 0.6, 0.3], abs=3 * (0.24 / 6000) ** 0.5)
+@pytest.mark.parametrize("row", [0, 1, 2])
+def test_a_rows_noise_is_that_of_its_seed_alone(row):
+    seeds = [7, 8, 7_000_000_000]
+    alone, among = draws(Noise([seeds[row]], 50, CPU)), draws(Noise(seeds, 50, CPU))
+    assert [d[row].tolist() for d in among] == [d[0].tolist() for d in alone]
+
+
+def test_two_seeds_draw_two_noises():
+    tokens, uniform, *_ = draws(Noise([1, 2], 50, CPU))
+    assert tokens[0].tolist() != tokens[1].tolist()
+    assert uniform[0].tolist() != uniform[1].tolist()
+
+
+def canvas_of(*rows: list[int], stability: int = 1):
+    return new_canvas(torch.tensor(rows), stability=stability)
 
 
 def pinned_canvas():
-    canvas = new_canvas(Noise([generator(0)]), 1, 4, 9, stability=1)
-    return pin(canvas, torch.tensor([F, F, T, T]), torch.tensor([0, 0, 5, 6]))
+    return pin(canvas_of([1, 2, 3, 4]), torch.tensor([F, F, T, T]), torch.tensor([0, 0, 5, 6]))
 
 
 def test_pins_show_in_ids_and_drafts_and_are_not_free():
     canvas = pinned_canvas()
-    assert canvas.ids[0, 2:].tolist() == canvas.draft[0, 2:].tolist() == [5, 6]
+    assert canvas.ids.tolist() == canvas.draft.tolist() == [[1, 2, 5, 6]]
     assert canvas.free.tolist() == [[T, T, F, F]]
 
 
-def test_the_model_is_made_certain_of_the_pins():
-    logits = force_pins(torch.zeros(1, 4, 9), pinned_canvas())
-    assert logits.argmax(-1)[0, 2:].tolist() == [5, 6]
-    assert entropy(logits)[0].tolist() == pytest.approx([math.log(9), math.log(9), 0, 0])
+def test_rows_may_be_pinned_each_in_its_own_way():
+    canvas = pin(
+        canvas_of([1, 2, 3], [1, 2, 3]),
+        torch.tensor([[T, F, F], [F, F, T]]),
+        torch.tensor([[7, 7, 7], [8, 8, 8]]),
+    )
+    assert canvas.ids.tolist() == [[7, 2, 3], [1, 2, 8]]
+    assert canvas.free.tolist() == [[F, T, T], [T, T, F]]
 
 
-def step(canvas, logits, **more):
-    options = {"temperature": 1.0, "entropy_bound": 0.1, "confidence_threshold": 0.005} | more
-    return advance(canvas, logits, Noise([generator(3)]), **options)
+@pytest.mark.parametrize(
+    ("given", "renewed", "ids"),
+    [
+        ([T, T, T, T], [F, F, F, F], [7, 8, 5, 6]),
+        ([T, T, T, T], [T, T, T, T], [1, 2, 5, 6]),
+        ([T, T, T, T], [F, T, F, T], [7, 2, 5, 6]),
+        ([F, T, T, T], [F, F, F, F], [1, 8, 5, 6]),
+        ([F, F, F, F], [F, F, F, F], [1, 2, 5, 6]),
+    ],
+)
+def test_a_warm_text_stands_where_it_is_given_and_neither_pinned_nor_renewed(given, renewed, ids):
+    canvas = warm(
+        pinned_canvas(), torch.tensor([7, 8, 9, 9]), torch.tensor(given), torch.tensor(renewed)
+    )
+    assert canvas.ids.tolist() == canvas.draft.tolist() == [ids]
+    assert canvas.free.tolist() == [[T, T, F, F]]
 
 
-def test_a_step_accepts_the_sure_position_and_renoises_the_rest():
-    canvas = new_canvas(Noise([generator(0)]), 1, 3, 1000, stability=1)
-    logits = torch.zeros(1, 3, 1000)
-    logits[0, 1, 77] = 100.0
-    after = step(canvas, logits)
-    assert after.ids[0, 1].item() == 77
-    assert after.draft[0, 1].item() == 77
-    assert after.ids[0, 0].item() != canvas.ids[0, 0].item()
+def step_of(likely: list[list[int]], entropy: list[list[float]], sampled=None) -> Step:
+    return Step(
+        sampled=torch.tensor(likely if sampled is None else sampled),
+        likely=torch.tensor(likely),
+        entropy=torch.tensor(entropy),
+        soft=torch.zeros(len(likely), len(likely[0]), 1),
+    )
+
+
+def advanced(canvas, step: Step, **more):
+    options = {"region": canvas.free, "entropy_bound": 0.1, "confidence_threshold": 0.005} | more
+    return advance(canvas, step, torch.full_like(canvas.ids, 99), **options)
+
+
+def test_a_step_accepts_what_was_drawn_at_the_sure_position_and_renews_the_rest():
+    canvas = canvas_of([1, 2, 3])
+    after = advanced(canvas, step_of([[4, 5, 6]], [[2.0, 0.2, 3.0]], sampled=[[14, 15, 16]]))
+    assert after.ids.tolist() == [[99, 15, 99]]
+    assert after.draft.tolist() == [[4, 5, 6]]
     assert after.step == 1
 
 
-def test_pinned_entropy_does_not_keep_a_canvas_from_settling():
-    canvas = pinned_canvas()
-    logits = torch.zeros(1, 4, 9)
-    logits[0, :2, 3] = 100.0
-    after = step(step(canvas, logits), logits)
-    assert after.settled.tolist() == [True]
-    assert after.draft.tolist() == [[3, 3, 5, 6]]
+def test_what_was_accepted_may_be_noise_again_a_step_later():
+    first = advanced(canvas_of([1, 2]), step_of([[4, 5]], [[0.2, 2.0]]))
+    second = advanced(first, step_of([[4, 5]], [[2.0, 0.2]]))
+    assert (first.ids.tolist(), second.ids.tolist()) == ([[4, 99]], [[99, 5]])
 
 
-def test_a_settled_row_stays_as_it_is():
-    canvas = pinned_canvas()
-    sure = torch.zeros(1, 4, 9)
-    sure[0, :2, 3] = 100.0
-    done = step(step(canvas, sure), sure)
-    other = torch.zeros(1, 4, 9)
-    other[0, :2, 8] = 100.0
-    assert step(done, other).draft.tolist() == done.draft.tolist()
+def test_a_step_never_changes_what_is_pinned():
+    after = advanced(pinned_canvas(), step_of([[7, 8, 5, 6]], [[0.2, 9.0, 0.0, 0.0]]))
+    assert after.ids.tolist() == [[7, 99, 5, 6]]
+    assert after.draft.tolist() == [[7, 8, 5, 6]]
+
+
+def test_pinned_positions_do_not_make_a_canvas_sure():
+    # Two of four positions are free, each 0.008: their mean decides, not that of the canvas.
+    unsure = step_of([[3, 3, 5, 6]], [[0.008, 0.008, 0.0, 0.0]])
+    assert advanced(advanced(pinned_canvas(), unsure), unsure).settled.tolist() == [False]
+    sure = step_of([[3, 3, 5, 6]], [[0.004, 0.004, 0.0, 0.0]])
+    assert advanced(advanced(pinned_canvas(), sure), sure).settled.tolist() == [True]
+
+
+@pytest.mark.parametrize(("stability", "steps"), [(0, 1), (1, 2), (2, 3), (4, 5)])
+def test_a_sure_canvas_settles_after_as_many_equal_drafts_as_are_asked_for(stability, steps):
+    canvas, taken = canvas_of([1, 2], stability=stability), 0
+    while not bool(canvas.settled.all()):
+        canvas, taken = advanced(canvas, step_of([[3, 3]], [[0.0, 0.0]])), taken + 1
+    assert taken == steps
+
+
+def test_only_the_region_needs_to_settle():
+    region = torch.tensor([[T, F]])
+    first = advanced(canvas_of([1, 2]), step_of([[3, 4]], [[0.0, 9.0]]), region=region)
+    second = advanced(first, step_of([[3, 5]], [[0.0, 9.0]]), region=region)
+    assert (first.settled.tolist(), second.settled.tolist()) == ([False], [True])
 
 
 def test_stable_marks_what_equals_the_draft_before():
-    canvas = pinned_canvas()
-    one, two = torch.zeros(1, 4, 9), torch.zeros(1, 4, 9)
-    one[0, 0, 3] = one[0, 1, 4] = two[0, 0, 3] = two[0, 1, 7] = 50.0
-    first = step(canvas, one)
+    first = advanced(pinned_canvas(), step_of([[3, 4, 5, 6]], [[9.0] * 4]))
     assert first.stable.tolist() == [[F, F, T, T]]
-    assert step(first, two).stable.tolist() == [[T, F, T, T]]
+    second = advanced(first, step_of([[3, 7, 5, 6]], [[9.0] * 4]))
+    assert second.stable.tolist() == [[T, F, T, T]]
+
+
+def test_noise_that_happens_to_equal_the_first_draft_is_not_stable():
+    assert advanced(canvas_of([3, 4]), step_of([[3, 4]], [[9.0, 9.0]])).stable.tolist() == [[F, F]]
+
+
+def fields(canvas) -> list[object]:
+    tensors = [getattr(canvas, name) for name in canvas.__dataclass_fields__ if name != "step"]
+    return [canvas.step, *(None if t is None else t.tolist() for t in tensors)]
+
+
+@pytest.mark.parametrize("stability", [0, 1, 2])
+@pytest.mark.parametrize("rows", [[0], [1], [2], [0, 2], [0, 1, 2]])
+def test_a_step_of_some_rows_is_that_of_all_for_them_and_leaves_the_others(stability, rows):
+    likely = [[3, 4], [5, 6], [7, 8]]
+    canvas = advanced(
+        canvas_of([1, 2], [1, 2], [1, 2], stability=stability), step_of(likely, [[0.0, 1.0]] * 3)
+    )
+    whole = step_of([[3, 9], [5, 9], [9, 9]], [[0.0, 1.0], [1.0, 0.0], [0.0, 0.0]])
+    active = torch.tensor(rows)
+    part = Step(*(getattr(whole, name)[active] for name in Step.__dataclass_fields__))
+    merged = merge(canvas, advanced(take(canvas, active), part), active)
+    everything = advanced(canvas, whole)
+    others = torch.tensor([row for row in range(3) if row not in rows], dtype=torch.long)
+    assert fields(take(merged, active)) == fields(take(everything, active))
+    assert fields(take(merged, others))[1:] == fields(take(canvas, others))[1:]
+    assert merged.step == 2
+
+
+def test_a_bound_of_infinity_accepts_everything_that_is_free():
+    got = accept(torch.full((1, 3), 5.0), torch.tensor([[T, F, T]]), math.inf)
+    assert got.tolist() == [[T, F, T]]
