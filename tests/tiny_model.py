@@ -8,12 +8,15 @@ WINDOW = 16
 CANVAS = 8
 
 
-def tiny_model(*, seed: int = 0, experts: int = 4) -> DiffusionGemmaForBlockDiffusion:
+def tiny_model(
+    *, seed: int = 0, experts: int = 4, layers: int = 3
+) -> DiffusionGemmaForBlockDiffusion:
+    """Return a model of random weights; every third layer of `layers` is a full one."""
     text = {
         "vocab_size": VOCAB,
         "hidden_size": 32,
         "intermediate_size": 48,
-        "num_hidden_layers": 3,
+        "num_hidden_layers": layers,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
         "head_dim": 8,
@@ -24,7 +27,7 @@ def tiny_model(*, seed: int = 0, experts: int = 4) -> DiffusionGemmaForBlockDiff
         "top_k_experts": min(2, experts),
         "moe_intermediate_size": 16,
         "max_position_embeddings": 512,
-        "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],
+        "layer_types": ["sliding_attention", "sliding_attention", "full_attention"] * (layers // 3),
         "pad_token_id": 0,
         "eos_token_id": 1,
         "bos_token_id": 2,
