@@ -80,7 +80,7 @@ class Scheduler:
         self._queues: dict[_Kind, dict[str, _Entry]] = {kind: {} for kind in _Kind}
         self._passed: Counter[_Kind] = Counter()  # places in a row that others had
         self._running: dict[str, _Entry] = {}
-        self._stopped: set[str] = set()  # in `_running`, answered already
+        self._stopped: dict[str, _Entry] = {}  # answered already, but in the model still
         self._ready = False
         self._refusal: DgemmaError | None = None
         self._failed_loads = 0
@@ -88,7 +88,7 @@ class Scheduler:
     @property
     def running(self) -> int:
         """How many jobs the model holds, those that it was told to stop among them."""
-        return len(self._running)
+        return len(self._running) + len(self._stopped)
 
     @property
     def queued(self) -> int:
@@ -97,7 +97,7 @@ class Scheduler:
 
     def holds(self, key: str) -> bool:
         """Tell whether the model holds this job."""
-        return key in self._running
+        return key in self._running or key in self._stopped
 
     def submit(self, session: int, job: Job) -> list[Action]:
         """Take a request in; it ends here when it is older than another one or has no place."""
@@ -131,7 +131,7 @@ class Scheduler:
     def finished(self, key: str) -> list[Action]:
         """Free the place of a job about which the model said its last word."""
         self._running.pop(key, None)
-        self._stopped.discard(key)
+        self._stopped.pop(key, None)
         return self._fill()
 
     def disconnected(self, session: int) -> list[Action]:
@@ -172,7 +172,7 @@ class Scheduler:
         """Every request that has no answer yet."""
         for queue in self._queues.values():
             yield from queue.values()
-        yield from (e for key, e in self._running.items() if key not in self._stopped)
+        yield from self._running.values()
 
     def _rival(self, entry: _Entry) -> _Entry | None:
         """Return the request that this one is the older or the newer version of."""
@@ -185,8 +185,8 @@ class Scheduler:
         queue = next((queue for queue in self._queues.values() if key in queue), None)
         if queue is not None:
             del queue[key]
-        elif key in self._running and key not in self._stopped:
-            self._stopped.add(key)
+        elif key in self._running:
+            self._stopped[key] = self._running.pop(key)
             actions.append(Stop(key))
         else:
             return []
@@ -195,9 +195,7 @@ class Scheduler:
         return actions
 
     def _fail_running(self, error: DgemmaError) -> list[Action]:
-        replies: list[Action] = [
-            _reply(key, error) for key in self._running if key not in self._stopped
-        ]
+        replies: list[Action] = [_reply(key, error) for key in self._running]
         self._running.clear()
         self._stopped.clear()
         return replies
@@ -212,7 +210,9 @@ class Scheduler:
     def _fill(self) -> list[Action]:
         """Hand out the places that are free."""
         actions: list[Action] = []
-        held = Counter(entry.kind for entry in self._running.values())
+        held = Counter(
+            entry.kind for part in (self._running, self._stopped) for entry in part.values()
+        )
         while self._ready and (able := self._able(held)):
             # The least urgent of those that are due, or else the most urgent.
             kind = next((k for k in reversed(able) if self._passed[k] >= PATIENCE), able[0])

@@ -147,15 +147,13 @@ def overtaken(scheduler: Scheduler, late: list[Job]) -> dict[str, int]:
     scheduler.submit(1, complete("flood-0"))
     for job in late:
         scheduler.submit(1, job)
-    running, started, found = "flood-0", 0, {}
-    while len(found) < len(late):
-        scheduler.submit(1, complete(f"flood-{started + 1}"))
+    running, order = "flood-0", []
+    for number in range(1, 10 * PATIENCE):
+        scheduler.submit(1, complete(f"flood-{number}"))
         (action,) = scheduler.finished(running)
         running = action.job.id
-        if not running.startswith("flood"):
-            found[running] = started
-        started += 1
-    return found
+        order.append(running)
+    return {job.id: order.index(job.id) for job in late}
 
 
 # The order of arrival
