@@ -26,7 +26,7 @@ Region = Callable[[Tensor], Tensor]
 
 
 class NotANumber(Exception):
-    """The model's logits are not numbers; the request fails."""
+    """What the model says is not a number; the request fails."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class Pins:
     """What is known of a canvas beforehand.
 
     `tokens` stand where `pinned` is true, both [C], or [B, C] where the rows differ. `allowed` maps
-    a position to the tokens [V] that it may take: the rest of a word that is half typed.
+    a position to the tokens [V] that it may take, or [B, V] where the rows differ: the rest of a
+    word that is half typed.
     """
 
     pinned: Tensor
@@ -44,10 +45,11 @@ class Pins:
 
 @dataclass(frozen=True)
 class Warm:
-    """A text to begin from instead of noise: `tokens` [C] where `given` [C] is true.
+    """A text to begin from instead of noise: `tokens` [C] where `given` [C] or [B, C] is true.
 
     `strength` between 0 and 1 is the share of it that is noise all the same: 0 keeps the whole
-    text as the first canvas, 1 is a start from nothing.
+    text as the first canvas, 1 is a start from nothing. Which share that is takes one draw more of
+    the noise than a start without a warm text.
     """
 
     tokens: Tensor
@@ -73,6 +75,7 @@ def generate(
             f"several rows must fit one canvas: {noise.rows} rows ask for {params.max_new_tokens} "
             f"tokens and the canvas has {params.canvas_length}; ask for each row by itself"
         )
+    check_known(pins, warm, params, noise)
     yield from prefill(prompt)
     finished = torch.zeros(noise.rows, dtype=torch.bool, device=noise.device)
     for block in range(params.num_blocks):
@@ -81,7 +84,7 @@ def generate(
         ids, finished = finalize(canvas.draft, finished, params)
         yield Block(block, canvas.step, ids, canvas.settled, finished)
         log_probs: Tensor = yield Score(ids, keep=params.num_blocks > 1)
-        yield Scored(block, log_probs)
+        yield Scored(block, numbers(log_probs))
         if bool(finished.all()):
             break
 
@@ -104,8 +107,8 @@ def denoise_block(
     """Denoise one canvas behind the prefix until every row has settled, and return it.
 
     A row has settled when what `region` (drafts [B, C] -> bool [B, C]) says matters to the reader
-    has settled; None: the whole hole. Raises InvalidParameter for pins or a warm text that do not
-    fit the canvas.
+    has settled; None: the whole hole. Raises NotANumber. `check_known` tells whether `pins` and
+    `warm` fit, which is best known before the prompt is encoded.
     """
     canvas = _start(params, noise, pins, warm)
     allowed = {} if pins is None else pins.allowed
@@ -131,11 +134,10 @@ def _step(
         soft=rows.soft,
         uniform=noise.uniform(length)[active],
         temperature=params.temperature(canvas.step + 1),
-        allowed=allowed,
+        allowed={at: may if may.dim() == 1 else may[active] for at, may in allowed.items()},
         more=canvas.step + 1 < params.max_steps,
     )
-    if bool(step.entropy.isnan().any()):
-        raise NotANumber("the model's logits are not numbers (NaN); see how it was loaded")
+    numbers(step.entropy)
     # The region is of all rows, for each has holes of its own.
     likely = canvas.draft.index_copy(0, active, step.likely)
     region_now = canvas.free if region is None else region(likely) & canvas.free
@@ -159,37 +161,62 @@ def finalize(draft: Tensor, finished: Tensor, params: SamplingParams) -> tuple[T
     return ids, finished | ends.any(-1)
 
 
+def numbers(values: Tensor) -> Tensor:
+    """Return what the model said, or raise NotANumber where a value is NaN."""
+    if bool(values.isnan().any()):
+        raise NotANumber("the model's logits are not numbers (NaN); see how it was loaded")
+    return values
+
+
 def _start(
     params: SamplingParams, noise: cv.Noise, pins: Pins | None, warm: Warm | None
 ) -> cv.Canvas:
     length = params.canvas_length
     canvas = cv.new_canvas(noise.tokens(length), stability=params.stability_threshold)
     if pins is not None:
-        _check_pins(pins, noise.rows, length)
         canvas = cv.pin(canvas, pins.pinned, pins.tokens)
     if warm is not None:
-        _check_warm(warm, length)
         renewed = noise.uniform(length) < warm.strength
         canvas = cv.warm(canvas, warm.tokens, warm.given, renewed)
     return canvas
 
 
-def _check_pins(pins: Pins, rows: int, length: int) -> None:
-    shapes = {(length,), (rows, length)}
-    if tuple(pins.pinned.shape) not in shapes or pins.tokens.shape != pins.pinned.shape:
+def check_known(
+    pins: Pins | None, warm: Warm | None, params: SamplingParams, noise: cv.Noise
+) -> None:
+    """Raise InvalidParameter for pins or a warm text that do not fit the canvas."""
+    if pins is not None:
+        _check_pins(pins, noise, params.canvas_length)
+    if warm is not None:
+        _check_warm(warm, noise.rows, params.canvas_length)
+
+
+def _check_pins(pins: Pins, noise: cv.Noise, length: int) -> None:
+    rows, vocab = noise.rows, noise.vocab_size
+    if tuple(pins.pinned.shape) not in {(length,), (rows, length)} or (
+        pins.tokens.shape != pins.pinned.shape
+    ):
         raise InvalidParameter(
-            f"pins must cover the canvas of {length} positions, "
+            f"pins must cover the canvas of {length} positions, once or for each of {rows} rows, "
             f"not {tuple(pins.pinned.shape)} and {tuple(pins.tokens.shape)}"
         )
     if bool(pins.pinned.all(-1).any()):
         raise InvalidParameter("the hole is empty: every position of the canvas is pinned")
-    outside = [at for at in pins.allowed if not 0 <= at < length]
-    if outside:
-        raise InvalidParameter(f"position {outside[0]} lies outside the canvas of {length}")
+    for at, may in pins.allowed.items():
+        if not 0 <= at < length:
+            raise InvalidParameter(f"position {at} lies outside the canvas of {length}")
+        if tuple(may.shape) not in {(vocab,), (rows, vocab)}:
+            raise InvalidParameter(
+                f"allowed must tell of {vocab} tokens, once or for each of {rows} rows, "
+                f"not {tuple(may.shape)} at position {at}"
+            )
+        if not bool(may.any(-1).all()):
+            raise InvalidParameter(f"no token is allowed at position {at}; allow at least one")
 
 
-def _check_warm(warm: Warm, length: int) -> None:
-    if tuple(warm.tokens.shape) != (length,) or tuple(warm.given.shape) != (length,):
+def _check_warm(warm: Warm, rows: int, length: int) -> None:
+    shapes = {(length,), (rows, length)}
+    if tuple(warm.tokens.shape) != (length,) or tuple(warm.given.shape) not in shapes:
         raise InvalidParameter(
             f"a warm text must cover the canvas of {length} positions, "
             f"not {tuple(warm.tokens.shape)} and {tuple(warm.given.shape)}"
