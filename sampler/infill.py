@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sampler import canvas as cv
-from sampler.denoise import Pins, Region, Warm, denoise_block, prefill
+from sampler.denoise import Pins, Region, Warm, check_known, denoise_block, numbers, prefill
 from sampler.events import Block, Filled
 from sampler.params import InvalidParameter, SamplingParams
 from sampler.work import Loop, Score
@@ -45,7 +45,8 @@ class Layout:
 def lay_out(parts: Sequence[Sequence[int] | Hole], canvas_length: int) -> Layout:
     """Lay known ids and holes side by side; what the canvas has no room for of the end is cut.
 
-    Raises InvalidParameter for no hole, an empty hole, and one that does not fit the canvas.
+    What the canvas has left behind them is free and belongs to no hole. Raises InvalidParameter
+    for no hole, an empty hole, and one that does not fit the canvas.
     """
     pinned = torch.zeros(canvas_length, dtype=torch.bool)
     tokens = torch.zeros(canvas_length, dtype=torch.long)
@@ -56,7 +57,8 @@ def lay_out(parts: Sequence[Sequence[int] | Hole], canvas_length: int) -> Layout
         if isinstance(part, Hole):
             if part.length < 1 or at + part.length > canvas_length:
                 raise InvalidParameter(
-                    f"a hole must be within 1..{canvas_length - at} positions, not {part.length}"
+                    f"a hole needs 1 position at least and the {canvas_length - at} at most that "
+                    f"the canvas of {canvas_length} has left, not {part.length}"
                 )
             holes.append(slice(at, at + part.length))
             if part.allowed is not None:
@@ -69,9 +71,6 @@ def lay_out(parts: Sequence[Sequence[int] | Hole], canvas_length: int) -> Layout
             at += len(shown)
     if not holes:
         raise InvalidParameter("there is no hole to fill; leave at least one")
-    # What lies behind everything known belongs to nobody: it is slack of the last hole.
-    if at < canvas_length:
-        pinned[at:] = False
     return Layout(pinned, tokens, tuple(holes), allowed)
 
 
@@ -94,11 +93,22 @@ def fill(
 ) -> Loop:
     """Fill the holes of one row for each layout, all rows at once behind `prompt`.
 
-    Yields drafts, the block, and `Filled`. Raises InvalidParameter for an empty prompt or layouts
-    that do not fit the canvas.
+    Yields drafts, the block, and `Filled`. Raises InvalidParameter for an empty prompt, and for
+    layouts or a warm text that do not fit the canvas or the rows.
     """
-    yield from prefill(prompt)
+    if len(layouts) != noise.rows:
+        raise InvalidParameter(
+            f"{len(layouts)} layouts need as many rows of noise, not {noise.rows}"
+        )
+    for layout in layouts:
+        if len(layout.pinned) != params.canvas_length:
+            raise InvalidParameter(
+                f"a layout of {len(layout.pinned)} positions does not fit the canvas of "
+                f"{params.canvas_length}"
+            )
     pins = _pins(layouts, noise.device)
+    check_known(pins, warm, params, noise)
+    yield from prefill(prompt)
     canvas = yield from denoise_block(0, params, noise, pins, warm, region)
     rows = canvas.draft.tolist()
     finished = torch.ones(len(rows), dtype=torch.bool)
@@ -118,7 +128,7 @@ def fill(
     padded = [ids + [params.pad_token_id] * (longest - len(ids)) for ids, _, _ in texts]
     log_probs: Tensor = yield Score(torch.tensor(padded, device=noise.device), keep=False)
     confidence, joined = [], []
-    for log_p, (_, inside, near) in zip(log_probs.tolist(), texts, strict=True):
+    for log_p, (_, inside, near) in zip(numbers(log_probs).tolist(), texts, strict=True):
         confidence.append(_mean([log_p[i] for i in inside]))
         joined.append(_mean([log_p[i] for i in inside + near]))
     yield Filled(middles, confidence, joined)
@@ -159,10 +169,13 @@ def reading_region(
 
 
 def _pins(layouts: Sequence[Layout], device: torch.device) -> Pins:
-    allowed: dict[int, Tensor] = {}
-    for layout in layouts:
-        for at, may in layout.allowed.items():
-            allowed[at] = may.to(device)
+    limited = sorted({at for layout in layouts for at in layout.allowed})
+    allowed = {}
+    for at in limited:
+        some = next(layout.allowed[at] for layout in layouts if at in layout.allowed)
+        # The position that begins one row's hole may lie within another's, where all may stand.
+        rows = [layout.allowed.get(at, torch.ones_like(some)) for layout in layouts]
+        allowed[at] = torch.stack(rows).to(device)
     return Pins(
         torch.stack([layout.pinned for layout in layouts]).to(device),
         torch.stack([layout.tokens for layout in layouts]).to(device),
