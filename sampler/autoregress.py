@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from sampler.denoise import NotANumber
+from sampler.denoise import numbers, prefill
 from sampler.events import Block, Draft, Scored
 from sampler.params import InvalidParameter
-from sampler.work import Loop, Predict, Prefill
+from sampler.work import Loop, Predict
 
 
 def generate(
@@ -26,21 +26,19 @@ def generate(
     """Continue `prompt` by the most likely token, one after another; one row, one block.
 
     `allowed` [V] bool limits the first token; `enough` ends the text where it says so. Raises
-    InvalidParameter for an empty prompt and for less than one new token.
+    InvalidParameter for an empty prompt, for less than one new token and where none is allowed.
     """
-    if not prompt:
-        raise InvalidParameter("the prompt is empty; give at least one token")
     if max_new_tokens < 1:
         raise InvalidParameter(f"max_new_tokens must be at least 1, not {max_new_tokens}")
-    yield Prefill(prompt)
+    if allowed is not None and not bool(allowed.any()):
+        raise InvalidParameter("no token is allowed to come first; allow at least one")
+    yield from prefill(prompt)
     ids: list[int] = []
     log_probs: list[float] = []
     ended = False
     while not ended and len(ids) < max_new_tokens and not enough(ids):
         logits: Tensor = yield Predict(ids[-1:])
-        if bool(logits.isnan().any()):
-            raise NotANumber("the model's logits are not numbers (NaN); see how it was loaded")
-        log_p = logits.log_softmax(-1)
+        log_p = numbers(logits).log_softmax(-1)
         if not ids and allowed is not None:
             log_p = log_p.masked_fill(~allowed.to(log_p.device), -torch.inf)
         token = int(log_p.argmax())
@@ -50,5 +48,6 @@ def generate(
         row = torch.tensor([ids])
         yield Draft(0, len(ids), row, torch.ones_like(row, dtype=torch.bool))
     settled = torch.tensor([ended or enough(ids)])
-    yield Block(0, len(ids), torch.tensor([ids]), settled, torch.tensor([ended]))
+    row = torch.tensor([ids], dtype=torch.long)
+    yield Block(0, len(ids), row, settled, torch.tensor([ended]))
     yield Scored(0, torch.tensor([log_probs]))
