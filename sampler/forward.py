@@ -158,7 +158,8 @@ class Forward:
     @torch.no_grad()
     def soften(self, probs: Tensor) -> Tensor:
         """Return the mean embedding [T, D] under distributions [T, V]."""
-        return (probs.to(self.dtype) @ self._embed.weight) * self._embed.embed_scale.to(self.dtype)
+        scale: Tensor = self._embed.embed_scale.to(self.dtype)
+        return (probs.to(self.dtype) @ self._embed.weight) * scale
 
     @torch.no_grad()
     def embed(self, ids: Tensor) -> Tensor:
@@ -290,7 +291,7 @@ class _Layer:
         parts = [attention.q_proj, attention.k_proj]
         self.qkv = _SideBySide(parts if self.shares_kv else [*parts, attention.v_proj])
         self.gate_up = _SideBySide([layer.mlp.gate_proj, layer.mlp.up_proj])
-        q, k = attention.q_norm.weight, attention.k_norm.weight
+        q, k = attention.q_norm.weight.detach(), attention.k_norm.weight.detach()
         # The norms' weights of all rotated heads, so that one product applies them.
         self.head_scale = torch.cat((q.expand(self.heads, -1), k.expand(self.kv_heads, -1))).float()
         # A scale of one is the common case: no product then.
@@ -352,8 +353,8 @@ def _experts(m: Any, x: Tensor, normed: Tensor) -> Tensor:
         return routed
     # A single expert has all of the router's weight: only its own scale is left of the routing.
     gate, up = F.linear(normed, m.experts.gate_up_proj[0]).chunk(2, -1)
-    out = F.linear(m.experts.act_fn(gate) * up, m.experts.down_proj[0])
-    return out * m.router.per_expert_scale
+    scale: Tensor = m.router.per_expert_scale
+    return F.linear(m.experts.act_fn(gate) * up, m.experts.down_proj[0]) * scale
 
 
 def _norm(module: Any, x: Tensor) -> Tensor:
