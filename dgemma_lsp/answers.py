@@ -27,7 +27,8 @@ from sampler.work import Loop
 # The engine serves lower numbers first.
 URGENT, CHAT, BULK = 0, 1, 2
 
-# How much of an earlier suggestion is noise all the same when the model starts from it.
+# How much of an earlier suggestion is noise all the same when the model starts from it. Every
+# second row starts from nothing: the suggestion may be what the person has just refused.
 WARM_STRENGTH = 0.3
 
 
@@ -106,7 +107,7 @@ class _Completion:
             replace(params, max_new_tokens=size),
             # A seed for each row: a row does not depend on how many others there are.
             Noise(range(seed, seed + rows), answers.denoiser.vocab_size, device),
-            warm=self._warm(size, device),
+            warm=self._warm(rows, size, device),
             region=infill.reading_region(
                 self._layouts, self._eos, self._prompts.line_ends, job.max_lines, device
             ),
@@ -114,6 +115,7 @@ class _Completion:
         urgency = BULK if job.priority == "bulk" else URGENT
         self.request = Request(loop, rows=rows, tokens=rows * size, urgency=urgency)
         self._block: Block | None = None
+        self._tokens = 0
 
     def tell(self, event: Event) -> Sequence[wire.Draft | wire.Block]:
         """Return the drafts of a step where they are asked for, and in the end the best fills."""
@@ -137,7 +139,7 @@ class _Completion:
             timings=wire.Timings(
                 denoise_ms=(time.monotonic() - self._began) * 1e3,
                 prompt_tokens=len(self._prompt.prefix_ids) + len(self._prompt.suffix_ids),
-                tokens=sum(layout.holes[0].stop for layout in self._layouts),
+                tokens=self._tokens,
                 steps=self._block.steps,
             ),
         )
@@ -157,13 +159,14 @@ class _Completion:
             for row in range(rows)
         ]
 
-    def _warm(self, size: int, device: torch.device) -> Warm | None:
+    def _warm(self, rows: int, size: int, device: torch.device) -> Warm | None:
         """Return the earlier suggestion as the text to begin from; None where there is none."""
         if not self._job.previous:
             return None
         ids = self._prompts.encode(self._prompt.healed + self._job.previous)[:size]
         tokens = torch.tensor(ids + [self._eos[0]] * (size - len(ids)), device=device)
-        return Warm(tokens, torch.ones_like(tokens, dtype=torch.bool), WARM_STRENGTH)
+        every_second = torch.arange(rows, device=device)[:, None] % 2 == 0
+        return Warm(tokens, every_second.expand(rows, size), WARM_STRENGTH)
 
     def _drafts(self, draft: Draft) -> list[wire.Draft]:
         told = []
@@ -189,6 +192,7 @@ class _Completion:
         texts = [self._text(row[0]) for row in filled.middles]
         # What is empty is very probable by this measure and of no use.
         best = sorted(range(len(texts)), key=lambda r: (not texts[r].strip(), -filled.joined[r]))
+        self._tokens = sum(len(filled.middles[row][0]) for row in best[: self._job.candidates])
         return [
             wire.Block(
                 id=self._job.id,

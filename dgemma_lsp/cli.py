@@ -63,6 +63,13 @@ def common(function: AnyFunction) -> AnyFunction:
         callback=_remember,
         help="nano (built in), a folder with a checkpoint, or a hub id owner/name.",
     )
+    quantize = click.option(
+        "--quantize",
+        type=click.Choice(["4bit", "8bit"]),
+        expose_value=False,
+        callback=_remember,
+        help="Pack the model's weights while loading.",
+    )
     config_file = click.option(
         "--config",
         "config_file",
@@ -72,7 +79,7 @@ def common(function: AnyFunction) -> AnyFunction:
         callback=_remember,
         help="Configuration file (TOML) instead of the user's own.",
     )
-    return config_file(model(function))
+    return config_file(quantize(model(function)))
 
 
 def note(text: str) -> None:
@@ -291,7 +298,7 @@ def doctor(ctx: click.Context) -> int:
     try:
         loaded = settings.load_config(chosen, paths)
     except UserError as exc:
-        loaded, problem = settings.lay_model(Config(), chosen.model), str(exc)
+        loaded, problem = settings.lay_model(Config(), chosen), str(exc)
 
     async def run() -> bool:
         works = True

@@ -257,6 +257,8 @@ class _Started:
 
     def __init__(self, config: Config, paths: Paths) -> None:
         command = [*DAEMON_COMMAND, "--model", config.model.name]
+        if config.model.quantize:
+            command += ["--quantize", config.model.quantize]
         if paths.config_file.is_file():
             command += ["--config", str(paths.config_file)]
         self._log = paths.log

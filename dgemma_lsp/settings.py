@@ -26,6 +26,7 @@ class Common:
     """The options that every command takes, before or after its name."""
 
     model: str | None = None
+    quantize: str | None = None
     config_file: Path | None = None
 
 
@@ -74,12 +75,14 @@ def load_config(chosen: Common, paths: Paths) -> Config:
     """Lay the options over the configuration file; raises UserError."""
     if chosen.config_file and not paths.config_file.exists():
         raise UserError(f"--config {chosen.config_file}: no such file")
-    return lay_model(config.load(paths.config_file), chosen.model)
+    return lay_model(config.load(paths.config_file), chosen)
 
 
-def lay_model(base: Config, name: str | None) -> Config:
-    """Return the configuration with the model that was asked for, if one was."""
-    return base if name is None else with_values(base, "model", name=name)
+def lay_model(base: Config, chosen: Common) -> Config:
+    """Return the configuration with the model that was asked for, as far as one was."""
+    asked = {"name": chosen.model, "quantize": chosen.quantize}
+    given = {option: value for option, value in asked.items() if value is not None}
+    return with_values(base, "model", **given) if given else base
 
 
 def read(chosen: Common) -> Settings:

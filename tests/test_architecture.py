@@ -37,7 +37,8 @@ INSIDE = {
     "inflight": set(),
     "outbox": set(),
     "runtime": set(),
-    "model_process": set(),
+    "model_process": {"answers"},
+    "answers": set(),
     "progress": set(),
     "checkpoints": set(),
     "settings": {"checkpoints", "runtime"},
@@ -65,11 +66,12 @@ INSIDE = {
 }
 
 # Who may import a package that is heavy or that belongs to one duty; nobody else does.
+IN_THE_MODEL_PROCESS = {"sampler", "dgemma_lsp.model_process", "dgemma_lsp.answers"}
 RESERVED = {
-    "torch": {"sampler", "dgemma_lsp.model_process"},
-    "transformers": {"sampler", "dgemma_lsp.model_process"},
+    "torch": IN_THE_MODEL_PROCESS,
+    "transformers": IN_THE_MODEL_PROCESS,
     "triton": {"sampler.epilogue_kernel"},
-    "sampler": {"sampler", "dgemma_lsp.model_process"},
+    "sampler": IN_THE_MODEL_PROCESS,
     "dgemma_lsp": {"dgemma_lsp"},
     "pygls": {"dgemma_lsp.server"},
     "lsprotocol": {"dgemma_lsp.server"},
@@ -172,7 +174,7 @@ def test_canvas_and_params_never_import_transformers(name: str) -> None:
 
 def test_the_command_line_imports_a_process_only_inside_its_subcommand() -> None:
     top = siblings(ROOT / "dgemma_lsp" / "cli.py", top_only=True)
-    assert top & {"daemon", "server", "worker", "model_process"} == set()
+    assert top & {"daemon", "server", "worker", "model_process", "answers"} == set()
 
 
 @pytest.mark.parametrize("name", PURE)

@@ -329,11 +329,13 @@ async def test_an_absent_daemon_is_started_with_the_model_and_the_configuration(
     command = (sys.executable, PROGRAM, str(paths.socket), "hi")
     monkeypatch.setattr(client, "DAEMON_COMMAND", command)
     paths.config_file.write_text("")
-    link = await client.connect(Config(model=Model(name="mine")), paths, start=True)
+    model = Model(name="mine", quantize="4bit")
+    link = await client.connect(Config(model=model), paths, start=True)
     assert (await client.complete(link, hole())).texts == ["hi"]
     await link.close()
     await stop(paths)
-    assert paths.log.read_text() == f"started with --model mine --config {paths.config_file}\n"
+    given = f"--model mine --quantize 4bit --config {paths.config_file}"
+    assert paths.log.read_text() == f"started with {given}\n"
     assert stat.S_IMODE(paths.log.stat().st_mode) == 0o600
 
 

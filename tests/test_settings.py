@@ -36,6 +36,8 @@ def test_the_option_wins_over_the_file_and_the_file_over_the_default(home: Path)
     assert settings.read(Common()).config == Config()
     of_file = settings.read(Common(config_file=file))
     assert (of_file.config.model.name, of_file.model_given) == ("a/b", False)
+    packed = settings.read(Common(config_file=file, quantize="4bit")).config.model
+    assert (packed.name, packed.quantize) == ("a/b", "4bit")
     both = settings.read(Common(config_file=file, model="c/d"))
     assert (both.config.model.name, both.config.model.device) == ("c/d", "cpu")
     assert both.model_given

@@ -1,0 +1,154 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from dgemma_lsp import wire
+from dgemma_lsp.answers import Answers
+from dgemma_lsp.config import Completion, Config, Model
+from dgemma_lsp.errors import TooLarge
+from sampler.cache import PrefixCache
+from sampler.canvas import Step
+from sampler.engine import Ended, Engine, Failed
+from sampler.events import Block
+from sampler.forward import Forward
+from sampler.load import load
+from sampler.params import InvalidParameter
+
+PREFIX = "import os\n\n\ndef join(a, b):\n    return os.path.j"
+SUFFIX = "(a, b)\n\n\nprint(join('a', 'b'))\n"
+
+
+@pytest.fixture(scope="module")
+def nano():
+    model = load("nano")
+    return model, Forward(model.model)
+
+
+@pytest.fixture(scope="module")
+def answers(nano):
+    return Answers(*nano, Config(completion=Completion(drawn=2)))
+
+
+def complete(**values):
+    fields = {"document": "d", "version": 1, "prefix": PREFIX, "suffix": SUFFIX}
+    return wire.Complete(id="c", **(fields | values))
+
+
+def run(answers, job):
+    """Return the messages of a job, the last word among them, and its answer."""
+    answer = answers.answer(job)
+    engine = Engine(answers.denoiser, PrefixCache(answers.denoiser.new_kv, 0), rows=32, queue=1)
+    engine.submit("c", answer.request)
+    messages = []
+    while not engine.idle:
+        for _, event in engine.step():
+            if isinstance(event, Failed):
+                raise event.error
+            messages += [answer.done()] if isinstance(event, Ended) else answer.tell(event)
+    return messages
+
+
+def of(kind, messages):
+    return [message for message in messages if isinstance(message, kind)]
+
+
+def test_what_is_healed_is_not_given_twice(answers):
+    (block,) = of(wire.Block, run(answers, complete(prefix="retu", suffix="")))
+    assert not block.text.startswith("retu")
+
+
+@pytest.mark.parametrize("suffix", ["", ")", SUFFIX, "x = 1\n" * 100])
+def test_the_rest_of_the_canvas_is_filled_with_what_follows(answers, suffix):
+    answer = answers.answer(complete(suffix=suffix))
+    ids = answers.prompts.encode(suffix)
+    for layout in answer._layouts:
+        (hole,) = layout.holes
+        behind = layout.tokens[hole.stop :].tolist()
+        assert bool(layout.pinned[hole.stop :].all())
+        assert behind == ids[: len(behind)]
+        assert len(behind) == len(ids) or hole.stop + len(behind) == len(layout.tokens)
+
+
+def test_drafts_come_only_when_asked_for_one_for_each_candidate_and_step(answers):
+    assert of(wire.Draft, run(answers, complete())) == []
+    messages = run(answers, complete(drafts=True, candidates=2))
+    (done,) = of(wire.Done, messages)
+    assert [(d.step, d.candidate) for d in of(wire.Draft, messages)] == [
+        (step, row) for step in range(1, done.timings.steps + 1) for row in (0, 1)
+    ]
+
+
+def test_the_tokens_counted_are_those_of_the_text_that_is_given(answers):
+    messages = run(answers, complete(candidates=2))
+    given = sum(len(answers.prompts.encode(b.text)) for b in of(wire.Block, messages))
+    # Healing and another split at the joins make a difference of a token or two for each text.
+    assert abs(of(wire.Done, messages)[0].timings.tokens - given) <= 4
+
+
+@pytest.mark.parametrize(("lines", "settles"), [(1, True), (0, False)])
+def test_settling_is_judged_on_the_lines_that_will_be_shown(answers, lines, settles):
+    """What stands behind the first line end goes on changing; only all lines wait for it."""
+    loop = answers.answer(complete(max_lines=lines)).request.loop
+    next(loop)
+    work = loop.send(None)
+    (line_end, *_) = answers.prompts.encode("\n")
+    for number in range(answers.model.defaults.max_steps):
+        likely = torch.where(work.free, 1000 + number, work.ids)
+        likely[:, 0], likely[:, 1] = 1000, line_end
+        loop.send(Step(likely, likely, torch.zeros(likely.shape), work.soft))
+        block = next(loop)
+        if isinstance(block, Block):
+            break
+        work = block
+    assert (block.steps < answers.model.defaults.max_steps) == settles
+
+
+@pytest.mark.parametrize(
+    ("limit", "tokens", "one_by_one"), [(8, 8, True), (8, 9, False), (0, 1, False)]
+)
+def test_a_text_short_enough_is_written_one_token_after_another(nano, limit, tokens, one_by_one):
+    answers = Answers(*nano, Config(model=Model(short_tokens=limit)))
+    job = wire.Generate(
+        id="c", prompt="import os\n", drafts=True, sampling=wire.Sampling(max_tokens=tokens)
+    )
+    messages = run(answers, job)
+    done = of(wire.Done, messages)[0].timings
+    assert (done.steps == done.tokens) == one_by_one
+    assert done.tokens <= tokens
+
+
+def test_a_chat_too_long_for_the_model_is_refused_with_its_size(answers):
+    turns = [wire.Turn(role="user", content="x = 1\n" * 500)]
+    with pytest.raises(TooLarge, match="nano holds 576"):
+        answers.answer(wire.Chat(id="c", messages=turns))
+
+
+@pytest.mark.parametrize("length", [576, 600])
+def test_a_canvas_as_long_as_the_model_is_refused(answers, length):
+    with pytest.raises(InvalidParameter, match=f"not {length}"):
+        answers.answer(complete(sampling=wire.Sampling(canvas_length=length)))
+
+
+def test_bulk_work_is_less_urgent_than_a_chat_and_a_chat_than_a_completion(answers):
+    turns = [wire.Turn(role="user", content="hello")]
+    chat = wire.Chat(id="c", messages=turns)
+    jobs = [complete(), chat, complete(priority="bulk")]
+    assert [answers.answer(job).request.urgency for job in jobs] == [0, 1, 2]
+
+
+def test_an_earlier_suggestion_is_where_every_second_row_begins(answers):
+    answer = answers.answer(complete(prefix="import os\n", previous="print(os.name, os.sep)"))
+    next(answer.request.loop)
+    warm, cold = answer.request.loop.send(None).ids.tolist()
+    text = answers.prompts.encode("print(os.name, os.sep)")
+    kept = [sum(a == b for a, b in zip(row, text, strict=False)) for row in (warm, cold)]
+    assert kept[0] > 2 >= kept[1]
+
+
+def test_the_parameters_asked_for_lie_over_the_models_own(answers):
+    own = answers.model.defaults
+    asked = wire.Sampling(max_steps=7, canvas_length=48, entropy_bound=2.5, max_tokens=99)
+    expected = replace(own, max_steps=7, canvas_length=48, entropy_bound=2.5, max_new_tokens=99)
+    assert answers._params(asked) == expected
+    assert answers._params(wire.Sampling()) == own
