@@ -158,8 +158,8 @@ class Forward:
     @torch.no_grad()
     def soften(self, probs: Tensor) -> Tensor:
         """Return the mean embedding [T, D] under distributions [T, V]."""
-        scale: Tensor = self._embed.embed_scale.to(self.dtype)
-        return (probs.to(self.dtype) @ self._embed.weight) * scale
+        mean: Tensor = probs.to(self.dtype) @ self._embed.weight
+        return mean * self._embed.embed_scale.to(self.dtype)
 
     @torch.no_grad()
     def embed(self, ids: Tensor) -> Tensor:

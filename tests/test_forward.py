@@ -128,6 +128,16 @@ def test_texts_of_many_requests_are_worked_on_at_once_as_by_transformers(model, 
         assert_close(causal[index], theirs_encoded(model, torch.cat((prompt, row)))[len(prompt) :])
 
 
+def test_positions_far_behind_all_those_met_before_are_encoded_as_by_transformers(model):
+    forward, ids = Forward(model), ids_of(1030)
+    encoded(forward, ids[:5])
+    kv, states = encoded(forward, ids, [1020, 4, 1, 5])
+    assert_close(states, theirs_encoded(model, ids))
+    canvas = ids_of(CANVAS, seed=2)
+    got = decoded(forward, [Span(kv, (CANVAS,))], canvas, None)
+    assert_close(got, theirs_decoded(model, ids, canvas, None))
+
+
 def pieces_of(total: int, seed: int) -> list[int]:
     rng, pieces = random.Random(seed), []
     while sum(pieces) < total:
