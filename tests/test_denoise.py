@@ -640,6 +640,14 @@ def test_a_warm_text_stands_only_where_it_is_given_and_not_pinned():
     assert ids.tolist() == [90, 41, 42, 90, cold[4], 90, 90, cold[7]]
 
 
+def test_a_warm_text_may_be_given_to_some_rows_only():
+    given = torch.tensor([[T] * 8, [F] * 8, [T, F] * 4])
+    warm = warm_of(torch.full((CANVAS,), 90), strength=0.0, given=given)
+    ids = first_canvas(generate([4], PARAMS, noise_of(0, 1, 2), warm=warm)).ids
+    cold = first_canvas(generate([4], PARAMS, noise_of(0, 1, 2))).ids
+    assert ids.tolist() == torch.where(given, 90, cold).tolist()
+
+
 def test_each_row_renews_a_share_of_its_own():
     loop = generate([4], PARAMS, noise_of(0, 1), warm=warm_of(torch.arange(8), strength=0.5))
     ids = first_canvas(loop).ids
@@ -685,6 +693,10 @@ SHORT = torch.zeros(5, dtype=torch.long)
         (
             {"warm": Warm(torch.arange(8), torch.ones(5).bool(), 0.5)},
             r"canvas of 8 .*\(8,\) and \(5,\)",
+        ),
+        (
+            {"warm": Warm(torch.arange(8), torch.ones(2, 8).bool(), 0.5)},
+            r"canvas of 8 .*\(8,\) and \(2, 8\)",
         ),
         ({"warm": warm_of(torch.arange(8), strength=-0.1)}, "within 0..1, not -0.1"),
         ({"warm": warm_of(torch.arange(8), strength=1.5)}, "within 0..1, not 1.5"),
