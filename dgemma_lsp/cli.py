@@ -6,6 +6,7 @@ typed or configured is wrong, 3 `status` found no daemon, 130 interrupted.
 
 import asyncio
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -196,7 +197,70 @@ def demo(ctx: click.Context, plain: bool, steps: int | None, seed: int | None) -
     asyncio.run(run())
 
 
-@dgemma.command()
+class BenchGroup(click.Group):
+    """A group whose name alone means its command `sampler`, with that command's options."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the command's name in where none is given."""
+        if not args or args[0] not in [*self.commands, *ctx.help_option_names]:
+            args = ["sampler", *args]
+        return super().parse_args(ctx, args)
+
+
+@dgemma.group(cls=BenchGroup)
+def bench() -> None:
+    """Measure how fast and how good it is; without a command: `sampler`."""
+
+
+@bench.command()
+@common
+@click.option("--quick", is_flag=True, help="Fewer repeats: under two minutes on two quiet cores.")
+@click.option(
+    "--json",
+    "out",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write all figures there.",
+)
+@click.option("--only", metavar="SECTION", multiple=True, help="This table; again for another.")
+@click.option("--shape", metavar="NAME", default="26b-a4b", help="The full size; tiny for a CPU.")
+@click.option(
+    "--holes",
+    "places",
+    metavar="PLACE",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Cut holes into the Python files there, which the model must never have read.",
+)
+@click.pass_context
+def sampler(
+    ctx: click.Context,
+    quick: bool,
+    out: Path | None,
+    only: tuple[str, ...],
+    shape: str,
+    places: tuple[Path, ...],
+) -> int:
+    """Measure the sampler beside transformers and beside one token at a time.
+
+    It runs in a process of its own, without a daemon. The tables: loop, keystroke, autoregress,
+    editors, holes, retraction, full-size.
+    """
+    from dgemma_lsp import bench as benchmark
+
+    model = settings.read_startable(ctx.ensure_object(Common)).config.model
+    command = [sys.executable, "-m", "sampler.bench", "--shape", shape]
+    command += ["--model", model.name, "--device", model.device, "--dtype", model.dtype]
+    command += ["--quantize", model.quantize, "--threads", str(model.threads)]
+    command += ["--short-tokens", str(model.short_tokens), *(["--quick"] if quick else [])]
+    command += [part for name in only for part in ("--only", name)]
+    command += ["--json", str(out)] if out else []
+    lines = benchmark.one_and_several_lines(places) if places else None
+    command += [] if lines is None else ["--holes", "-"]
+    return subprocess.run(command, input=lines, check=False).returncode
+
+
+@bench.command("holes")
 @common
 @click.argument("place", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option("--holes", type=click.IntRange(2, 100_000), default=100, show_default=True)
@@ -205,7 +269,7 @@ def demo(ctx: click.Context, plain: bool, steps: int | None, seed: int | None) -
 @steps_option
 @seed_option
 @click.pass_context
-def bench(
+def fill_holes(
     ctx: click.Context,
     place: tuple[Path, ...],
     holes: int,
@@ -418,6 +482,9 @@ def daemon(ctx: click.Context, port: int | None, idle_minutes: float | None) -> 
     from dgemma_lsp import daemon as process
 
     found = settings.read_startable(ctx.ensure_object(Common))
+    # Threads of the model that spin while they wait make it several times slower as soon as
+    # anything else runs on this machine; torch reads this when its process begins.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     given = {"port": port, "idle_minutes": idle_minutes}
     values = {name: value for name, value in given.items() if value is not None}
     process.run(settings.with_values(found.config, "daemon", **values), found.paths)

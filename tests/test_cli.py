@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from background import in_background
 from command import Command, dgemma
 from scripted_daemon import ScriptedDaemon, answering
 
-from dgemma_lsp import control, settings, wire
+from dgemma_lsp import cli, control, daemon, settings, wire
 from dgemma_lsp.config import Config
 
 __all__ = ["dgemma"]
@@ -182,6 +183,23 @@ def test_a_daemon_that_serves_another_model_is_not_used(
     assert outcome.err == (
         "dgemma: --model nano: the running daemon serves scripted; run `dgemma stop` first\n"
     )
+
+
+@pytest.mark.parametrize(("chosen", "given"), [(None, "passive"), ("active", "active")])
+def test_the_models_threads_wait_without_spinning_unless_chosen_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: str | None, given: str
+) -> None:
+    for name in ("RUNTIME_DIR", "STATE_HOME", "CONFIG_HOME"):
+        monkeypatch.setenv(f"XDG_{name}", str(tmp_path))
+    tmp_path.chmod(0o700)
+    monkeypatch.setenv("OMP_WAIT_POLICY", chosen or "")
+    if chosen is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    inherited = []
+    monkeypatch.setattr(daemon, "run", lambda *_: inherited.append(os.environ["OMP_WAIT_POLICY"]))
+    with pytest.raises(SystemExit):
+        cli.main(["daemon"])
+    assert inherited == [given]
 
 
 def test_status_without_a_daemon_starts_none(dgemma: Command) -> None:
