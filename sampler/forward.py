@@ -158,8 +158,9 @@ class Forward:
     @torch.no_grad()
     def soften(self, probs: Tensor) -> Tensor:
         """Return the mean embedding [T, D] under distributions [T, V]."""
-        mean: Tensor = probs.to(self.dtype) @ self._embed.weight
-        return mean * self._embed.embed_scale.to(self.dtype)
+        weight: Tensor = self._embed.weight
+        scale: Tensor = self._embed.embed_scale.to(self.dtype)
+        return probs.to(self.dtype) @ weight * scale
 
     @torch.no_grad()
     def embed(self, ids: Tensor) -> Tensor:

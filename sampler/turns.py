@@ -64,8 +64,6 @@ def admit(candidates: Sequence[Candidate], *, rows: int, used: int, bulk_used: i
     if not fitting:
         return None
     starved = [index for index in fitting if candidates[index].overtaken >= TIMES_OVERTAKEN]
-    best = min(
-        starved or fitting,
-        key=lambda i: (0, 0, i) if starved else (candidates[i].urgency, candidates[i].tokens, i),
-    )
+    shortest = min(fitting, key=lambda i: (candidates[i].urgency, candidates[i].tokens, i))
+    best = starved[0] if starved else shortest
     return best if used + candidates[best].rows <= rows else None
