@@ -22,11 +22,11 @@ from dgemma_lsp import wire
 from dgemma_lsp.answers import Answer, Answers
 from dgemma_lsp.config import Config
 from dgemma_lsp.errors import Busy, Cancelled, DgemmaError, InvalidRequest, ModelFailed
+from sampler import compiled
 from sampler.cache import PrefixCache
 from sampler.denoise import NotANumber
 from sampler.engine import Ended, Engine, EngineFull, Failed
 from sampler.events import Event
-from sampler.forward import Forward
 from sampler.load import UnusableModel, load
 from sampler.params import InvalidParameter
 
@@ -141,7 +141,7 @@ def main() -> None:
             dtype=config.model.dtype,
             quantize=config.model.quantize,
         )
-        denoiser = Forward(model.model)
+        denoiser = compiled.forward(model.model)
     except UnusableModel as exc:
         write_frame(out, wire.Unusable(code="model_unavailable", message=str(exc)))
         return

@@ -178,7 +178,8 @@ class Forward:
         for span in spans:
             span.kv.reserve(span.tokens)
         positions = _positions(spans, x.device)
-        tables = {kind: rotary.at(positions) for kind, rotary in self._rotary.items()}
+        needed = max((span.kv.length + max(span.widths) for span in spans), default=0)
+        tables = {kind: rotary.at(positions, needed) for kind, rotary in self._rotary.items()}
         for index, (layer, scale) in enumerate(zip(self.layers, scales, strict=True)):
             x = x.to(layer.device)
             cos, sin = (table.to(layer.device) for table in tables[layer.kind])
@@ -261,9 +262,8 @@ class _Rotary:
         self._cos: Tensor | None = None
         self._sin: Tensor | None = None
 
-    def at(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Return float32 tables [T, 1, hd]."""
-        needed = int(positions.max()) + 1 if positions.numel() else 0
+    def at(self, positions: Tensor, needed: int) -> tuple[Tensor, Tensor]:
+        """Return float32 tables [T, 1, hd] of positions [T] below `needed`."""
         if self._cos is None or self._sin is None or needed > len(self._cos):
             every = torch.arange(-(-needed // 1024) * 1024, device=positions.device)[None]
             like = torch.zeros(1, device=positions.device)
