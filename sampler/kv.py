@@ -88,11 +88,13 @@ class KV:
         return other
 
     def _move_to(self, capacity: int) -> None:
-        old = self._buffers()
-        self.keys = [_empty(layer, capacity) for layer in self.layers]
-        self.values = [_empty(layer, capacity) for layer in self.layers]
-        for mine, theirs in zip(old, self._buffers(), strict=True):
-            theirs[:, :, : self.length].copy_(mine[:, :, : self.length])
+        # One buffer at a time, so that only one is there twice. The first one tells the capacity:
+        # it comes last, so that the text stays sound where memory runs out on the way.
+        for buffers in (self.values, self.keys):
+            for index in reversed(range(len(buffers))):
+                moved = _empty(self.layers[index], capacity)
+                moved[:, :, : self.length].copy_(buffers[index][:, :, : self.length])
+                buffers[index] = moved
 
     def _buffers(self) -> list[Tensor]:
         return [*self.keys, *self.values]

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+import sampler.kv
 from sampler.kv import KV, PAGE, LayerShape
 
 CPU = torch.device("cpu")
@@ -72,6 +73,28 @@ def test_room_that_is_there_costs_no_copy():
     for room in (0, 1, PAGE - 100):
         kv.reserve(room)
         assert pointers(kv) == before
+
+
+@pytest.mark.parametrize("allocations", range(4))
+def test_a_text_stays_sound_where_there_is_no_memory_to_make_room(monkeypatch, allocations):
+    kv = text_of(100)
+    before, left = written(kv, 100), [None] * allocations
+
+    def empty(layer, capacity):
+        if not left:
+            raise torch.OutOfMemoryError
+        left.pop()
+        return new_buffer(layer, capacity)
+
+    new_buffer = sampler.kv._empty
+    with monkeypatch.context() as patch, pytest.raises(torch.OutOfMemoryError):
+        patch.setattr(sampler.kv, "_empty", empty)
+        kv.reserve(PAGE)
+    assert kv.ids == list(range(100))
+    assert all(map(torch.equal, written(kv, 100), before))
+    kv.reserve(PAGE)
+    assert {buffer.shape[2] for buffer in [*kv.keys, *kv.values]} == {2 * PAGE}
+    assert all(map(torch.equal, written(kv, 100), before))
 
 
 def test_room_never_holds_what_is_not_a_number():
