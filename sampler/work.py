@@ -23,8 +23,8 @@ class Denoise:
     """Read canvases ids [B, C] behind the prefix. Sent back: a `canvas.Step`.
 
     `free` [B, C], `uniform` [B, C] the samples' random numbers, `soft` [B, C, D] or None. `allowed`
-    maps a position to the tokens [V] that it may take. `more` tells that a further step may follow,
-    for which the mean embeddings are needed.
+    maps a position to the tokens that it may take, [V] for all rows or [B, V]. `more` tells that a
+    further step may follow, for which the mean embeddings are needed.
     """
 
     ids: Tensor
