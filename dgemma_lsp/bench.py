@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean, quantiles
 
+import msgspec
 from msgspec import Struct
 
 from dgemma_lsp import at_cursor, client, wire
@@ -100,8 +101,27 @@ def cut(files: Sequence[Path], *, count: int, lines: int, seed: int) -> list[Hol
     while any(queues) and len(drawn) < count:
         drawn += [queue.pop() for queue in queues if queue][: count - len(drawn)]
     if len(drawn) < count:
-        raise UserError(f"--holes {count}: the files hold only {len(drawn)}")
+        raise UserError(
+            f"{count} holes of {lines} lines are wanted, the files hold only {len(drawn)}; "
+            "name more files"
+        )
     return drawn
+
+
+def one_and_several_lines(places: Sequence[Path], count: int = 100) -> bytes:
+    """Return `count` holes of one line and as many of three in turn, as the sampler reads them.
+
+    Raises UserError where the files at or below `places` hold too few.
+    """
+    files = python_files(places)
+    both = (cut(files, count=count, lines=lines, seed=0) for lines in (1, 3))
+    return b"".join(as_line(hole) for pair in zip(*both, strict=True) for hole in pair)
+
+
+def as_line(hole: Hole) -> bytes:
+    """Return the hole as the JSON line that the sampler's benchmark reads."""
+    before, after = hole.text[: hole.start], hole.text[hole.end :]
+    return msgspec.json.encode({"before": before, "middle": hole.middle, "after": after}) + b"\n"
 
 
 async def run(

@@ -257,6 +257,7 @@ def sampler(
     command += ["--json", str(out)] if out else []
     lines = benchmark.one_and_several_lines(places) if places else None
     command += [] if lines is None else ["--holes", "-"]
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the daemon's model has it
     return subprocess.run(command, input=lines, check=False).returncode
 
 

@@ -82,7 +82,7 @@ RESERVED = {
         "dgemma_lsp.client",
         "dgemma_lsp.terminal_chat",
     },
-    "click": {"dgemma_lsp.cli", "sampler.train"},
+    "click": {"dgemma_lsp.cli", "sampler.bench", "sampler.train"},
 }
 
 PURE = [

@@ -1,7 +1,19 @@
+import json
+
 import pytest
 
 from dgemma_lsp.at_cursor import Insertion
-from dgemma_lsp.bench import Hole, Outcome, cut, judge, parses, python_files, rows, summarise
+from dgemma_lsp.bench import (
+    Hole,
+    Outcome,
+    cut,
+    judge,
+    one_and_several_lines,
+    parses,
+    python_files,
+    rows,
+    summarise,
+)
 from dgemma_lsp.errors import UserError
 
 CODE = "def f(x):\n    y = x + 1\n\n    return y\n"
@@ -58,8 +70,16 @@ def test_holes_are_spread_over_the_files_and_the_seed_fixes_them(folder):
 
 
 def test_too_many_holes_are_refused_with_what_there_is(folder):
-    with pytest.raises(UserError, match="--holes 99: the files hold only 3"):
+    with pytest.raises(UserError, match="99 holes of 1 lines are wanted, the files hold only 3"):
         cut([folder / "a.py"], count=99, lines=1, seed=0)
+
+
+def test_the_sampler_is_given_holes_of_one_line_and_of_three_in_turn(folder):
+    given = one_and_several_lines([folder], count=2).splitlines()
+    holes = [json.loads(line) for line in given]
+    assert [hole["middle"].count("\n") for hole in holes] == [0, 2, 0, 2]
+    texts = {hole["before"] + hole["middle"] + hole["after"] for hole in holes}
+    assert texts == {CODE, "z = 1\n" * 30}
 
 
 @pytest.mark.parametrize(

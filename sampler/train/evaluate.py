@@ -1,6 +1,6 @@
 """Losses on the packages that nano never saw: `python -m sampler.train.evaluate [MODEL]`.
 
-They tell how the training went; what completions are worth, `dgemma bench` counts.
+They tell how the training went; what completions are worth, `dgemma bench holes` counts.
 """
 
 from dataclasses import replace

@@ -1,0 +1,1 @@
+"""The parts of `sampler.bench`: one module for each thing that is measured, and what they share."""

@@ -1,0 +1,92 @@
+"""A hole as an editor asks for it: several texts drawn, the suffix pinned, the best one shown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sampler import infill
+from sampler.benchmarks.rig import Rig
+from sampler.engine import Request
+from sampler.events import Event, Filled
+from sampler.params import SamplingParams
+from sampler.prompts import CompletionPrompt
+
+# As the daemon has them by default.
+DRAWN, MAX_LINES = 4, 12
+SUFFIX_CHARS = 2000
+
+
+@dataclass(frozen=True)
+class Fill:
+    """A request to the engine, and where the hole of each row is."""
+
+    request: Request
+    layouts: Sequence[infill.Layout]
+
+
+def prompt_of(
+    rig: Rig, before: str, after: str, *, prefix_tokens: int | None = None
+) -> CompletionPrompt:
+    """Return the prompt of the hole between two texts, within what the model was trained on.
+
+    `prefix_tokens` allows for more than that.
+    """
+    size = rig.model.defaults.canvas_length
+    return rig.prompts.completion(
+        before,
+        after[:SUFFIX_CHARS],
+        prefix_tokens=prefix_tokens or rig.model.max_positions - size,
+        suffix_tokens=size - 1,
+        language="python",
+    )
+
+
+def tried(prompt: CompletionPrompt, size: int) -> list[int]:
+    """Return the hole's length of each row where nobody knows it: the longest, its half, ..."""
+    return [max(infill.length_tried(longest(prompt, size), r), least(prompt, size)) for r in _ROWS]
+
+
+def longest(prompt: CompletionPrompt, size: int) -> int:
+    """Return the length of the longest hole that leaves room for some of the suffix."""
+    return size - min(len(prompt.suffix_ids), size // 3)
+
+
+def least(prompt: CompletionPrompt, size: int) -> int:
+    """Return the length below which the suffix would not fill the canvas of `size`."""
+    return size - len(prompt.suffix_ids)
+
+
+def fill(
+    rig: Rig, prompt: CompletionPrompt, params: SamplingParams, lengths: Sequence[int], seed: int
+) -> Fill:
+    """Return the request for a row of each of `lengths`, the first from seed `seed`."""
+    size = params.canvas_length
+    layouts = [
+        infill.lay_out([infill.Hole(length, prompt.first), prompt.suffix_ids], size)
+        for length in lengths
+    ]
+    loop = infill.fill(
+        prompt.prefix_ids,
+        layouts,
+        replace(params, max_new_tokens=size),
+        rig.noise(range(seed, seed + len(lengths))),
+        region=infill.reading_region(
+            layouts, params.eos_token_ids, rig.prompts.line_ends, MAX_LINES, rig.denoiser.device
+        ),
+    )
+    return Fill(Request(loop, rows=len(lengths), tokens=len(lengths) * size), layouts)
+
+
+def shown(rig: Rig, prompt: CompletionPrompt, events: Sequence[Event]) -> str:
+    """Return the text that reads best of those drawn, without what was typed already."""
+    filled = next(event for event in events if isinstance(event, Filled))
+    texts = [_joining(rig.prompts.decode(row[0]), prompt.healed) for row in filled.middles]
+    # What is empty is very probable and of no use.
+    best = max(range(len(texts)), key=lambda r: (bool(texts[r].strip()), filled.joined[r]))
+    return texts[best]
+
+
+def _joining(text: str, healed: str) -> str:
+    return text.removeprefix(healed) if text.startswith(healed) else ""
+
+
+_ROWS = range(DRAWN)
