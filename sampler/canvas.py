@@ -113,10 +113,8 @@ def accept(entropies: Tensor, free: Tensor, bound: float) -> Tensor:
     The sum bounds the mutual information of the positions, so that they may be drawn at once
     (arXiv 2505.24857). At least one free position of a row is chosen. entropies, free [B, C].
     """
-    open_entropies = torch.where(free, entropies, torch.zeros_like(entropies))
-    # Pinned positions sort last and spend nothing of the budget.
-    order = torch.where(free, entropies, torch.full_like(entropies, torch.inf)).argsort(dim=-1)
-    ascending = open_entropies.gather(-1, order)
+    # Pinned positions spend nothing of the budget.
+    ascending, order = torch.where(free, entropies, 0.0).sort(dim=-1)
     chosen = ascending.cumsum(-1) - ascending <= bound
     return torch.zeros_like(free).scatter(-1, order, chosen) & free
 
