@@ -20,6 +20,12 @@ from loops import (
 )
 from tiny_model import CANVAS, VOCAB, WINDOW
 from torch import Tensor
+from transformers import LogitsProcessorList
+from transformers.models.diffusion_gemma.generation_diffusion_gemma import (
+    DiffusionGemmaGenerationConfig,
+    EntropyBoundSampler,
+    EntropyBoundSamplerConfig,
+)
 
 from sampler.canvas import Noise, Step
 from sampler.denoise import NotANumber, Pins, Warm, denoise_block, finalize, generate
@@ -85,12 +91,12 @@ def denoised(works) -> list[Denoise]:
 
 
 @contextmanager
-def drawing_from(noise: Noise) -> Iterator[None]:
-    """Have transformers' `generate` draw its canvases and samples from `noise`."""
-    from transformers.models.diffusion_gemma.generation_diffusion_gemma import EntropyBoundSampler
+def drawing_from(noise: Noise, pins: Pins | None = None) -> Iterator[None]:
+    """Have transformers' `generate` draw its canvases and samples from `noise`; pins stay."""
 
     def initialize_canvas(sampler, batch_size, device):
-        return noise.tokens(sampler.canvas_length)
+        drawn = noise.tokens(sampler.canvas_length)
+        return drawn if pins is None else torch.where(pins.pinned, pins.tokens, drawn)
 
     def multinomial(probs: Tensor, num_samples: int) -> Tensor:
         mass = probs.double().cumsum(-1)
@@ -103,13 +109,19 @@ def drawing_from(noise: Noise) -> Iterator[None]:
         yield
 
 
-def generated(model, prompt: list[int], params: SamplingParams, seed: int):
-    """What transformers' `generate` gives: the new tokens, and how many steps it took."""
-    from transformers.models.diffusion_gemma.generation_diffusion_gemma import (
-        DiffusionGemmaGenerationConfig,
-        EntropyBoundSamplerConfig,
-    )
+def made_certain(pins: Pins):
+    """A logits processor of transformers that leaves every position the tokens it may take."""
+    may = torch.ones(len(pins.pinned), VOCAB, dtype=torch.bool)
+    for at, tokens in pins.allowed.items():
+        may[at] = tokens
+    may[pins.pinned] = torch.arange(VOCAB) == pins.tokens[pins.pinned, None]
+    return lambda ids, logits: logits.masked_fill(~may, -1e4)
 
+
+def generated(
+    model, prompt: list[int], params: SamplingParams, seed: int, pins: Pins | None = None
+):
+    """What transformers' `generate` gives: the new tokens, and how many steps it took."""
     config = DiffusionGemmaGenerationConfig(
         max_new_tokens=params.max_new_tokens,
         max_denoising_steps=params.max_steps,
@@ -121,9 +133,13 @@ def generated(model, prompt: list[int], params: SamplingParams, seed: int):
         eos_token_id=list(params.eos_token_ids),
         pad_token_id=params.pad_token_id,
     )
-    with drawing_from(noise_of(seed)), pytest.MonkeyPatch.context() as patch:
+    with drawing_from(noise_of(seed), pins), pytest.MonkeyPatch.context() as patch:
         patch.setattr(model.config, "canvas_length", params.canvas_length)
-        output = model.generate(torch.tensor([prompt]), generation_config=config)
+        output = model.generate(
+            torch.tensor([prompt]),
+            generation_config=config,
+            logits_processor=None if pins is None else LogitsProcessorList([made_certain(pins)]),
+        )
     new = output.sequences[0, len(prompt) :]
     steps = (new != params.pad_token_id).sum() / output.tokens_per_forward
     return new.tolist(), round(steps.item())
@@ -427,17 +443,20 @@ def test_a_row_stops_when_what_its_reader_sees_has_settled(region, steps, settle
     assert (canvas.step, canvas.settled.tolist()) == (steps, [settled])
 
 
-def test_a_region_may_move_with_the_draft():
-    """The reader sees up to the token 9, which goes from the end of the canvas to its begin."""
-    drafts = [[5, 5, 5, 5, 5, 5, 5, 9], [5, 5, 9, 1, 1, 1, 1, 1], [5, 5, 9, 2, 2, 2, 2, 2]]
+def test_the_region_is_that_of_the_draft_which_settles():
+    """The reader sees up to the token 9; the second draft brings it before all that is unsure."""
+    said = iter([[5, 5, 5, 5, 5, 5, 5, 9], [5, 5, 9, 1, 1, 1, 1, 1]])
+    entropy = torch.tensor([0.0, 0.0, 0.0, *[4.0] * 5])
 
     def until_nine(draft: Tensor) -> Tensor:
         return (draft == 9).cumsum(-1) - (draft == 9).long() == 0
 
-    said = iter(drafts)
-    loop = denoise_block(0, PARAMS, noise_of(0), region=until_nine)
-    works, _ = by_hand(loop, lambda work: say(work, torch.tensor(next(said))))
-    assert len(works) == 3
+    params = replace(PARAMS, stability_threshold=0)
+    works, _ = by_hand(
+        denoise_block(0, params, noise_of(0), region=until_nine),
+        lambda work: say(work, torch.tensor(next(said)), entropy),
+    )
+    assert len(works) == 2
 
 
 @pytest.mark.parametrize("position", [0, 7])
@@ -469,6 +488,12 @@ def pins_at(*positions: int, allowed: dict[int, Tensor] | None = None) -> Pins:
     return Pins(pinned, torch.arange(40, 40 + CANVAS), allowed or {})
 
 
+def only(*tokens: int) -> Tensor:
+    allowed = torch.zeros(VOCAB, dtype=torch.bool)
+    allowed[list(tokens)] = True
+    return allowed
+
+
 @pytest.mark.parametrize("positions", [(7,), (5, 6, 7), (0, 1), (2, 5), tuple(range(7))])
 def test_pinned_tokens_never_change(denoiser, positions):
     log: list[tuple[Denoise, Step]] = []
@@ -481,6 +506,21 @@ def test_pinned_tokens_never_change(denoiser, positions):
         assert draft.stable[0, list(positions)].all()
     for work in denoised(work for work, _ in log):
         assert work.ids[0, list(positions)].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("positions", "allowed"),
+    [((7,), {}), ((5, 6, 7), {0: only(60, 61)}), ((0, 3), {}), ((), {2: only(*range(30, 90))})],
+)
+def test_pins_give_what_generate_gives_whose_logits_are_made_certain(
+    model, denoiser, positions, allowed
+):
+    pins = pins_at(*positions, allowed=allowed)
+    for seed in range(3):
+        for bound in (0.1, 8.0):
+            prompt, params = prompt_of(9, seed=seed), replace(PARAMS, entropy_bound=bound)
+            events = run(denoiser, generate(prompt, params, noise_of(seed), pins=pins))
+            assert text_of(events) == generated(model, prompt, params, seed, pins)[0]
 
 
 def test_the_model_has_no_doubt_of_what_is_pinned(denoiser):
@@ -537,12 +577,6 @@ def test_pins_and_a_warm_text_hold_for_the_first_block_only(denoiser):
     for _ in range(blocks_of(events)[0].steps):
         noise.uniform(CANVAS), noise.tokens(CANVAS)
     assert canvases[1].ids.tolist() == noise.tokens(CANVAS).tolist()
-
-
-def only(*tokens: int) -> Tensor:
-    allowed = torch.zeros(VOCAB, dtype=torch.bool)
-    allowed[list(tokens)] = True
-    return allowed
 
 
 @pytest.mark.parametrize("position", [0, 3, 6])
