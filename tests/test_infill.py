@@ -202,12 +202,21 @@ def test_each_row_has_a_reading_region_of_its_own_hole():
     layouts = [
         lay_out([Hole(6), [7, 8]], 8),
         lay_out([Hole(2), [7] * 6], 8),
+        # Neither a line end nor an end of sequence before the hole ends what is read of it.
         lay_out([[7, 20], Hole(4), [20], Hole(1)], 8),
+        lay_out([[7, 1], Hole(4), [20], Hole(1)], 8),
     ]
     region = reading_region(layouts, (1,), LINE_ENDS, 1, CPU)
-    drafts = torch.tensor([[5] * 6 + [7, 8], [5] * 2 + [7] * 6, [7, 20, 5, 20, 5, 5, 20, 5]])
+    drafts = torch.tensor(
+        [
+            [5, 5, 5, 5, 5, 5, 7, 8],
+            [5, 5, 7, 7, 7, 7, 7, 7],
+            [7, 20, 5, 20, 5, 5, 20, 5],
+            [7, 1, 5, 5, 20, 5, 20, 5],
+        ]
+    )
     got = ["".join("#" if s else "_" for s in row) for row in region(drafts).tolist()]
-    assert got == ["######__", "##______", "__##____"]
+    assert got == ["######__", "##______", "__##____", "__###___"]
 
 
 def test_without_an_end_of_sequence_the_reader_sees_the_whole_hole():
