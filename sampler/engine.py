@@ -7,6 +7,7 @@ all that wants denoising, whatever requests, prefixes, widths and step counts it
 join and leave at any step. Who is next is decided by `sampler.turns`.
 """
 
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -155,22 +156,25 @@ class Engine:
             self._running[admitted.key] = admitted
 
     def _do(self, group: list[_Running]) -> list[Outcome]:
-        """Do the group's work in one pass; where that raises, each by itself to find the culprit."""
+        """Do the group's work in one pass; where that raises, each by itself to find who did."""
         if not group:
             return []
         work = self._encode if self._encoded_last else self._denoise
         try:
             results = work(group)
         except Exception as exc:
+            # Its frames hold the tensors of the pass, which may be what there was no memory for.
+            traceback.clear_frames(exc.__traceback__)
             if len(group) == 1:
                 return [self._fail(group[0], exc)]
-            return [outcome for running in group for outcome in self._do([running])]
-        return [
-            outcome
-            for running, result in zip(group, results, strict=True)
-            if result is not _UNFINISHED
-            for outcome in self._resume(running, result)
-        ]
+        else:
+            return [
+                outcome
+                for running, result in zip(group, results, strict=True)
+                if result is not _UNFINISHED
+                for outcome in self._resume(running, result)
+            ]
+        return [outcome for running in group for outcome in self._do([running])]
 
     def _resume(self, running: _Running, result: object) -> list[Outcome]:
         """Send a loop its result, and gather its events up to its next work."""
