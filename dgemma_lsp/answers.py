@@ -108,6 +108,7 @@ class _Completion:
             # A seed for each row: a row does not depend on how many others there are.
             Noise(range(seed, seed + rows), answers.denoiser.vocab_size, device),
             warm=self._warm(rows, size, device),
+            causal=self._causal(answers),
             region=infill.reading_region(
                 self._layouts, self._eos, self._prompts.line_ends, job.max_lines, device
             ),
@@ -159,6 +160,16 @@ class _Completion:
             for row in range(rows)
         ]
 
+    def _causal(self, answers: Answers) -> infill.Causal | None:
+        asked = answers.config.completion.causal_tokens
+        tokens = answers.model.causal_tokens if asked is None else asked
+        if tokens == 0:
+            return None
+        # With more text on the cursor's line, what is missing is within that line.
+        within = self._job.suffix.split("\n", 1)[0].strip() != ""
+        lines = 1 if within else self._job.max_lines
+        return infill.Causal(tokens, lines, self._prompts.line_ends)
+
     def _warm(self, rows: int, size: int, device: torch.device) -> Warm | None:
         """Return the earlier suggestion as the text to begin from; None where there is none."""
         if not self._job.previous:
@@ -190,8 +201,10 @@ class _Completion:
     def _blocks(self, filled: Filled) -> list[wire.Block]:
         assert self._block is not None
         texts = [self._text(row[0]) for row in filled.middles]
+        # What was written one token after another is as it stays.
+        settled = self._block.settled.tolist() + [True] * (len(texts) - len(self._layouts))
         # What is empty is very probable by this measure and of no use.
-        best = sorted(range(len(texts)), key=lambda r: (not texts[r].strip(), -filled.joined[r]))
+        best = sorted(range(len(texts)), key=lambda r: (not texts[r].strip(), -filled.rating(r)))
         self._tokens = sum(len(filled.middles[row][0]) for row in best[: self._job.candidates])
         return [
             wire.Block(
@@ -199,7 +212,7 @@ class _Completion:
                 block=0,
                 text=texts[row],
                 steps=self._block.steps,
-                stable=bool(self._block.settled[row]),
+                stable=settled[row],
                 candidate=candidate,
                 confidence=filled.confidence[row],
             )

@@ -4,7 +4,9 @@ For outputs so short that a few denoising steps cost more than a few tokens; the
 every claim about speed. It yields the same events as `denoise.generate`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +15,14 @@ from sampler.denoise import numbers, prefill
 from sampler.events import Block, Draft, Scored
 from sampler.params import InvalidParameter
 from sampler.work import Loop, Predict
+
+
+@dataclass(frozen=True)
+class Written:
+    """Tokens written one after another, and the log p of each in nats."""
+
+    ids: list[int]
+    log_probs: list[float]
 
 
 def generate(
@@ -33,6 +43,21 @@ def generate(
     if allowed is not None and not bool(allowed.any()):
         raise InvalidParameter("no token is allowed to come first; allow at least one")
     yield from prefill(prompt)
+    written = yield from write(max_new_tokens, eos_token_ids, allowed, enough)
+    ended = written.ids[-1] in eos_token_ids if written.ids else False
+    row = torch.tensor([written.ids], dtype=torch.long)
+    settled = torch.tensor([ended or enough(written.ids)])
+    yield Block(0, len(written.ids), row, settled, torch.tensor([ended]))
+    yield Scored(0, torch.tensor([written.log_probs]))
+
+
+def write(
+    max_new_tokens: int,
+    eos_token_ids: Sequence[int],
+    allowed: Tensor | None,
+    enough: Callable[[list[int]], bool],
+) -> Generator[Predict | Draft, Any, Written]:
+    """Write behind what is encoded, a draft after each token; returns what was written."""
     ids: list[int] = []
     log_probs: list[float] = []
     ended = False
@@ -47,7 +72,4 @@ def generate(
         ended = token in eos_token_ids
         row = torch.tensor([ids])
         yield Draft(0, len(ids), row, torch.ones_like(row, dtype=torch.bool))
-    settled = torch.tensor([ended or enough(ids)])
-    row = torch.tensor([ids], dtype=torch.long)
-    yield Block(0, len(ids), row, settled, torch.tensor([ended]))
-    yield Scored(0, torch.tensor([log_probs]))
+    return Written(ids, log_probs)

@@ -310,6 +310,9 @@ class Engine:
         if isinstance(work, Prefill):
             if running.kv is None:
                 running.kv = self.cache.acquire(work.ids)
+            elif running.kv.length >= len(work.ids):
+                # The loop takes back what it wrote behind its prompt.
+                running.kv.crop(len(work.ids) - 1)
             ids = work.ids[running.kv.length : running.kv.length + PIECE]
         else:
             assert isinstance(work, Predict)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+FOLLOWS_WEIGHT = 2.0
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -43,15 +45,24 @@ class Scored:
 
 @dataclass(frozen=True)
 class Filled:
-    """What stands in the holes of each row, and what the causal side thinks of it.
+    """What may stand in the holes, and what the causal side thinks of it.
 
-    `middles` [row][hole] ids without slack. `confidence` is the mean log p of a row's middles in
-    nats, `joined` that of the middles and of the `JOIN` tokens behind each.
+    `middles` [row][hole] ids without slack; behind the canvas's own rows come the texts that were
+    written causally. `confidence` is the mean log p of a row's middles in nats, `follows` that of
+    the tokens right behind its holes.
     """
 
     middles: list[list[list[int]]]
     confidence: list[float]
-    joined: list[float]
+    follows: list[float]
+
+    def rating(self, row: int) -> float:
+        """Return how well a row reads in its place; what follows from it tells most.
+
+        The weight is what chose best on lines cut out of code: a text that is probable by itself
+        often runs past the place where it should have joined.
+        """
+        return self.confidence[row] + FOLLOWS_WEIGHT * self.follows[row]
 
 
 Event = Draft | Block | Scored | Filled

@@ -4,21 +4,22 @@
 
 The pinned suffix stands behind the hole, so that the model sees where the text must join; what it
 does not need of the hole it leaves empty. How long a hole should be nobody knows beforehand: rows
-with holes of several lengths are filled at once, and the causal side says which text reads best
-together with the suffix behind it.
+with holes of several lengths are filled at once, the causal side writes a text of its own that is
+cut at each of its line ends, and says which of all of them reads best with the suffix behind it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from sampler import autoregress
 from sampler import canvas as cv
 from sampler.denoise import Pins, Region, Warm, check_known, denoise_block, numbers, prefill
-from sampler.events import Block, Filled
+from sampler.events import Block, Draft, Filled
 from sampler.params import InvalidParameter, SamplingParams
-from sampler.work import Loop, Score
+from sampler.work import Loop, Predict, Prefill, Score
 
 # So many tokens behind the hole are asked whether they follow from what fills it.
 JOIN = 8
@@ -40,6 +41,18 @@ class Layout:
     tokens: Tensor
     holes: tuple[slice, ...]
     allowed: dict[int, Tensor]
+
+
+@dataclass(frozen=True)
+class Causal:
+    """At most `max_tokens` tokens and `max_lines` lines (0: all) are written causally too.
+
+    `line_ends` [V] is how many line ends a token holds.
+    """
+
+    max_tokens: int
+    max_lines: int
+    line_ends: Tensor
 
 
 def lay_out(parts: Sequence[Sequence[int] | Hole], canvas_length: int) -> Layout:
@@ -90,11 +103,13 @@ def fill(
     *,
     warm: Warm | None = None,
     region: Region | None = None,
+    causal: Causal | None = None,
 ) -> Loop:
     """Fill the holes of one row for each layout, all rows at once behind `prompt`.
 
-    Yields drafts, the block, and `Filled`. Raises InvalidParameter for an empty prompt, and for
-    layouts or a warm text that do not fit the canvas or the rows.
+    With `causal`, texts for the one hole right behind the prompt are written one token after
+    another too. Yields drafts, the block, and `Filled`. Raises InvalidParameter for an empty
+    prompt, and for layouts or a warm text that do not fit the canvas or the rows.
     """
     if len(layouts) != noise.rows:
         raise InvalidParameter(
@@ -109,6 +124,10 @@ def fill(
     pins = _pins(layouts, noise.device)
     check_known(pins, warm, params, noise)
     yield from prefill(prompt)
+    written: list[list[int]] = []
+    if causal is not None:
+        written = yield from _written(causal, layouts[0], params)
+        yield Prefill(prompt)
     canvas = yield from denoise_block(0, params, noise, pins, warm, region)
     rows = canvas.draft.tolist()
     finished = torch.ones(len(rows), dtype=torch.bool)
@@ -117,9 +136,14 @@ def fill(
         [middle(row[hole], params.eos_token_ids) for hole in layout.holes]
         for row, layout in zip(rows, layouts, strict=True)
     ]
+    # What was written stands in the first row's layout, which has the longest hole.
+    rows += [rows[0]] * len(written)
+    middles += [[ids] for ids in written]
     texts = [
         _compact(row, layout, found)
-        for row, layout, found in zip(rows, layouts, middles, strict=True)
+        for row, layout, found in zip(
+            rows, [*layouts, *[layouts[0]] * len(written)], middles, strict=True
+        )
     ]
     longest = max(len(ids) for ids, _, _ in texts)
     if longest == 0:  # nothing but slack: there is no text to think of
@@ -127,11 +151,44 @@ def fill(
         return
     padded = [ids + [params.pad_token_id] * (longest - len(ids)) for ids, _, _ in texts]
     log_probs: Tensor = yield Score(torch.tensor(padded, device=noise.device), keep=False)
-    confidence, joined = [], []
+    confidence, follows = [], []
     for log_p, (_, inside, near) in zip(numbers(log_probs).tolist(), texts, strict=True):
         confidence.append(_mean([log_p[i] for i in inside]))
-        joined.append(_mean([log_p[i] for i in inside + near]))
-    yield Filled(middles, confidence, joined)
+        follows.append(_mean([log_p[i] for i in near]))
+    yield Filled(middles, confidence, follows)
+
+
+def _written(
+    causal: Causal, layout: Layout, params: SamplingParams
+) -> Generator[Predict, Tensor, list[list[int]]]:
+    """Write one text behind the prompt; returns it cut at each of its line ends, shortest first."""
+    hole = layout.holes[0]
+    ends = causal.line_ends.tolist()
+
+    def enough(ids: list[int]) -> bool:
+        return bool(0 < causal.max_lines <= sum(ends[token] for token in ids))
+
+    tokens = min(causal.max_tokens, hole.stop - hole.start)
+    allowed = layout.allowed.get(hole.start)
+    writing = autoregress.write(tokens, params.eos_token_ids, allowed, enough)
+    written = yield from _work_of(writing)
+    ids = middle(written.ids, params.eos_token_ids)
+    cuts = [at for at, token in enumerate(ids) if at and ends[token]]
+    return [ids[:cut] for cut in cuts] + ([ids] if ids and len(ids) - 1 not in cuts else [])
+
+
+def _work_of(
+    writing: Generator[Predict | Draft, Tensor | None, autoregress.Written],
+) -> Generator[Predict, Tensor, autoregress.Written]:
+    """Have the work of writing done without telling of it; returns what was written."""
+    result: Tensor | None = None
+    while True:
+        try:
+            item = writing.send(result)
+        except StopIteration as stop:
+            written: autoregress.Written = stop.value
+            return written
+        result = None if isinstance(item, Draft) else (yield item)
 
 
 def middle(ids: Sequence[int], eos_token_ids: Sequence[int]) -> list[int]:
@@ -201,7 +258,8 @@ def _compact(
         at = hole.stop
         behind = next((i for i in range(at, len(known)) if not known[i]), len(known)) - at
         near += range(len(ids), len(ids) + min(behind, JOIN))
-    ids += [t for t, is_known in zip(row[at:], known[at:], strict=True) if is_known]
+    # Nothing is asked about what stands further behind.
+    ids += [t for t, is_known in zip(row[at:], known[at:], strict=True) if is_known][:JOIN]
     return ids, inside, near
 
 

@@ -31,7 +31,8 @@ class UnusableModel(Exception):
 class LoadedModel:
     """A `DiffusionGemmaForBlockDiffusion` of transformers and what belongs to it.
 
-    It was trained on `max_positions` tokens, canvas included.
+    It was trained on `max_positions` tokens, canvas included. `causal_tokens` is how many tokens
+    of a completion it proposes to write one after another too, by its config.
     """
 
     name: str
@@ -39,6 +40,7 @@ class LoadedModel:
     tokenizer: Any
     defaults: SamplingParams
     max_positions: int
+    causal_tokens: int = 0
 
 
 def load(
@@ -72,7 +74,9 @@ def load(
     except Exception as exc:  # a damaged checkpoint makes transformers raise whatever it may
         raise UnusableModel(f"{name}: cannot be loaded: {_first_line(exc)}") from exc
     positions = model.config.text_config.max_position_embeddings
-    return LoadedModel(name, model.eval(), tokenizer, params_from_checkpoint(model), positions)
+    causal = getattr(model.config, "causal_tokens", 0)
+    defaults = params_from_checkpoint(model)
+    return LoadedModel(name, model.eval(), tokenizer, defaults, positions, causal)
 
 
 def _config(name: str, source: str) -> Any:

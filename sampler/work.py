@@ -13,7 +13,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Prefill:
-    """Encode the prompt `ids`, or what of it is not encoded yet. Sent back: None."""
+    """Encode the prompt `ids`, or what of it is not encoded yet. Sent back: None.
+
+    Asked for once more, it takes back everything that was encoded behind the prompt.
+    """
 
     ids: Sequence[int]
 

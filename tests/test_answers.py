@@ -7,6 +7,7 @@ from dgemma_lsp import wire
 from dgemma_lsp.answers import Answers
 from dgemma_lsp.config import Completion, Config, Model
 from dgemma_lsp.errors import TooLarge
+from sampler import infill
 from sampler.cache import PrefixCache
 from sampler.canvas import Step
 from sampler.engine import Ended, Engine, Failed
@@ -27,7 +28,7 @@ def nano():
 
 @pytest.fixture(scope="module")
 def answers(nano):
-    return Answers(*nano, Config(completion=Completion(drawn=2)))
+    return Answers(*nano, Config(completion=Completion(drawn=2, causal_tokens=0)))
 
 
 def complete(**values):
@@ -128,6 +129,28 @@ def test_a_chat_too_long_for_the_model_is_refused_with_its_size(answers):
 def test_a_canvas_as_long_as_the_model_is_refused(answers, length):
     with pytest.raises(InvalidParameter, match=f"not {length}"):
         answers.answer(complete(sampling=wire.Sampling(canvas_length=length)))
+
+
+@pytest.mark.parametrize(
+    ("asked", "suffix", "max_lines", "written"),
+    [
+        (None, "\nx = 1\n", 3, (24, 3)),
+        (None, "", 0, (24, 0)),
+        (5, "\nx = 1\n", 3, (5, 3)),
+        (None, ")\nx = 1\n", 3, (24, 1)),
+        (None, "  \nx = 1\n", 3, (24, 3)),
+        (0, "\nx = 1\n", 3, None),
+    ],
+)
+def test_a_completion_is_written_causally_too_within_its_line_where_more_follows_there(
+    nano, monkeypatch, asked, suffix, max_lines, written
+):
+    config = Config(completion=Completion(causal_tokens=asked))
+    heard = []
+    monkeypatch.setattr(infill, "fill", lambda *_, **known: heard.append(known["causal"]))
+    Answers(*nano, config).answer(complete(suffix=suffix, max_lines=max_lines))
+    (causal,) = heard
+    assert (causal and (causal.max_tokens, causal.max_lines)) == written
 
 
 def test_bulk_work_is_less_urgent_than_a_chat_and_a_chat_than_a_completion(answers):

@@ -136,7 +136,7 @@ def assert_same(got, expected):
             torch.testing.assert_close(one.log_probs, other.log_probs, atol=1e-3, rtol=0)
         if isinstance(one, Filled):
             assert one.middles == other.middles
-            assert one.joined == pytest.approx(other.joined, abs=1e-3)
+            assert one.follows == pytest.approx(other.follows, abs=1e-3)
 
 
 def test_requests_of_all_kinds_stepped_together_give_what_each_gives_alone(forward, alone):

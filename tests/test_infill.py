@@ -19,12 +19,13 @@ from loops import (
 from tiny_model import VOCAB, WINDOW
 from torch import Tensor
 
+from sampler import autoregress
 from sampler.canvas import Step
 from sampler.denoise import NotANumber, Warm
 from sampler.engine import Request
 from sampler.events import Block, Draft, Event, Filled
 from sampler.forward import Forward
-from sampler.infill import JOIN, Hole, fill, lay_out, length_tried, middle, reading_region
+from sampler.infill import JOIN, Causal, Hole, fill, lay_out, length_tried, middle, reading_region
 from sampler.params import InvalidParameter, SamplingParams
 from sampler.work import Denoise, Prefill, Score
 
@@ -285,7 +286,7 @@ def thought_of(model, prompt, parts, middles) -> tuple[float, float]:
     def mean(places: list[int]) -> float:
         return sum(log_p[at] for at in places) / len(places) if places else 0.0
 
-    return mean(inside), mean(inside + near)
+    return mean(inside), mean(near)
 
 
 @pytest.mark.parametrize("name", PARTS)
@@ -302,7 +303,7 @@ def test_a_fill_is_judged_by_what_the_causal_side_thinks_of_it(model, denoiser, 
         expected = [middle(ids[hole], ends) for hole in holes]
         assert filled.middles[row] == expected
         judged = thought_of(model, prompt, parts, expected)
-        assert (filled.confidence[row], filled.joined[row]) == pytest.approx(judged, abs=1e-4)
+        assert (filled.confidence[row], filled.follows[row]) == pytest.approx(judged, abs=1e-4)
     slack = [
         len(m) < h.stop - h.start for ms in filled.middles for m, h in zip(ms, holes, strict=True)
     ]
@@ -329,8 +330,8 @@ def test_the_join_is_asked_of_so_many_tokens_behind_each_hole():
         lambda work: -(2.0 ** torch.arange(work.ids.shape[1], dtype=torch.float64))[None],
     )
     assert isinstance(works[-1], Score)
-    # Without slack: 5 6 | 60 ... 71 | 7 | 73 74 | 8 | 80 ... 91
-    text = [5, 6, *range(60, 72), 7, 73, 74, 8, *range(80, 92)]
+    # Without slack: 5 6 | 60 ... 71 | 7 | 73 74 | 8 | 80 ... 87
+    text = [5, 6, *range(60, 72), 7, 73, 74, 8, *range(80, 88)]
     assert works[-1].ids.tolist() == [text]
     assert not works[-1].keep
     inside = [0, 1, 14, 17]
@@ -338,7 +339,7 @@ def test_the_join_is_asked_of_so_many_tokens_behind_each_hole():
     filled = filled_of(events)
     assert filled.middles == [[[5, 6], [7], [8]]]
     assert filled.confidence == [-sum(2.0**i for i in inside) / 4]
-    assert filled.joined == [-sum(2.0**i for i in inside + near) / 22]
+    assert filled.follows == [-sum(2.0**i for i in near) / 18]
 
 
 def test_a_text_of_nothing_but_slack_is_not_thought_of():
@@ -362,7 +363,38 @@ def test_rows_of_slack_and_rows_of_text_are_judged_together():
     filled = filled_of(events)
     assert filled.middles == [[[]], [[5] * 6]]
     assert filled.confidence == [0.0, -3.0]
-    assert filled.joined == [-1.0, -20 / 8]
+    assert filled.follows == [-1.0, -1.0]
+
+
+def test_a_text_is_written_causally_too_and_cut_at_each_of_its_line_ends(model, denoiser):
+    prompt, params = prompt_of(9), wide(24)
+    greedy = autoregress.generate(prompt, max_new_tokens=16, eos_token_ids=(1,))
+    (whole,) = block_of(run(denoiser, greedy)).ids.tolist()
+    assert 1 not in whole
+    line_ends = torch.zeros(VOCAB, dtype=torch.long)
+    line_ends[whole[4]] = line_ends[whole[9]] = 1
+    cuts = [at for at, token in enumerate(whole) if at and line_ends[token]]
+    layouts = [lay_out([Hole(16), SUFFIX], 24), lay_out([Hole(8), SUFFIX], 24)]
+    plain = filled_of(run(denoiser, fill(prompt, layouts, params, noise_of(1, 2)), 2))
+    for lines, expected in ((0, [whole[:cut] for cut in cuts] + [whole]), (1, [whole[: cuts[0]]])):
+        if expected[-1] is whole and cuts[-1] == len(whole) - 1:
+            expected = expected[:-1]
+        causal = Causal(16, lines, line_ends)
+        loop = fill(prompt, layouts, params, noise_of(1, 2), causal=causal)
+        filled = filled_of(run(denoiser, loop, 2))
+        # What the canvases hold is what they hold without it.
+        assert filled.middles[:2] == plain.middles
+        assert filled.follows[:2] == pytest.approx(plain.follows, abs=1e-4)
+        assert filled.middles[2:] == [[ids] for ids in expected]
+        for row, ids in enumerate(expected, start=2):
+            judged = thought_of(model, prompt, [Hole(16), SUFFIX], [ids])
+            assert (filled.confidence[row], filled.follows[row]) == pytest.approx(judged, abs=1e-4)
+
+
+@pytest.mark.parametrize(("follows", "best"), [([-1.0, -1.0], 1), ([-1.0, -1.6], 0)])
+def test_what_follows_weighs_twice_what_a_text_is_worth_by_itself(follows, best):
+    filled = Filled([[[1]], [[2]]], [-2.0, -1.0], follows)
+    assert max((0, 1), key=filled.rating) == best
 
 
 def test_rows_of_different_hole_lengths_are_each_as_if_alone(denoiser):
@@ -375,7 +407,7 @@ def test_rows_of_different_hole_lengths_are_each_as_if_alone(denoiser):
         ours, theirs = filled_of(alone), filled_of(together)
         assert theirs.middles[row] == ours.middles[0]
         assert theirs.confidence[row] == pytest.approx(ours.confidence[0], abs=1e-5)
-        assert theirs.joined[row] == pytest.approx(ours.joined[0], abs=1e-5)
+        assert theirs.follows[row] == pytest.approx(ours.follows[0], abs=1e-5)
 
 
 def test_the_same_seed_gives_the_same_fill_among_other_requests(denoiser):

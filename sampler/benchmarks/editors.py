@@ -157,7 +157,7 @@ def replay(rig: Rig, engine: Engine, asks: Sequence[Ask]) -> dict[str, Answered]
 def _request(rig: Rig, prompt: CompletionPrompt, seed: int) -> Request:
     params = rig.model.defaults
     lengths = fills.tried(prompt, params.canvas_length)
-    return fills.fill(rig, prompt, params, lengths, seed).request
+    return fills.fill(rig, prompt, params, lengths, seed, causal=fills.causal(rig)).request
 
 
 def _changed(alone: Mapping[str, Answered], others: Mapping[str, Answered]) -> int:

@@ -55,8 +55,20 @@ def least(prompt: CompletionPrompt, size: int) -> int:
     return size - len(prompt.suffix_ids)
 
 
+def causal(rig: Rig) -> infill.Causal | None:
+    """Return what is written one token after another besides, as the daemon has it by default."""
+    tokens = rig.model.causal_tokens
+    return infill.Causal(tokens, MAX_LINES, rig.prompts.line_ends) if tokens else None
+
+
 def fill(
-    rig: Rig, prompt: CompletionPrompt, params: SamplingParams, lengths: Sequence[int], seed: int
+    rig: Rig,
+    prompt: CompletionPrompt,
+    params: SamplingParams,
+    lengths: Sequence[int],
+    seed: int,
+    *,
+    causal: infill.Causal | None = None,
 ) -> Fill:
     """Return the request for a row of each of `lengths`, the first from seed `seed`."""
     size = params.canvas_length
@@ -72,6 +84,7 @@ def fill(
         region=infill.reading_region(
             layouts, params.eos_token_ids, rig.prompts.line_ends, MAX_LINES, rig.denoiser.device
         ),
+        causal=causal,
     )
     return Fill(Request(loop, rows=len(lengths), tokens=len(lengths) * size), layouts)
 
@@ -81,7 +94,7 @@ def shown(rig: Rig, prompt: CompletionPrompt, events: Sequence[Event]) -> str:
     filled = next(event for event in events if isinstance(event, Filled))
     texts = [_joining(rig.prompts.decode(row[0]), prompt.healed) for row in filled.middles]
     # What is empty is very probable and of no use.
-    best = max(range(len(texts)), key=lambda r: (bool(texts[r].strip()), filled.joined[r]))
+    best = max(range(len(texts)), key=lambda r: (bool(texts[r].strip()), filled.rating(r)))
     return texts[best]
 
 

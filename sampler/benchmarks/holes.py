@@ -155,7 +155,8 @@ def _fill_all(rig: Rig, holes: Sequence[Hole], way: Lengths, seeds: int) -> list
         prompt = fills.prompt_of(rig, hole.before, hole.after)
         lengths = way(prompt, params.canvas_length, _true_length(rig, hole))
         for seed in range(seeds):
-            fill = fills.fill(rig, prompt, params, lengths, seed * fills.DRAWN)
+            first = seed * fills.DRAWN
+            fill = fills.fill(rig, prompt, params, lengths, first, causal=fills.causal(rig))
             text = fills.shown(rig, prompt, rigs.answer(engine, fill.request))
             judged.append(judge(hole, text))
     return judged
