@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
+from unittest.mock import ANY
 
 import pytest
 import torch
@@ -34,6 +35,7 @@ from sampler.params import InvalidParameter
 
 SMALLEST = Scale(
     repeats=1,
+    big_repeats=1,
     prefixes=(16, 32),
     context=48,
     keys=6,
@@ -147,7 +149,7 @@ def test_works_take_turns_after_one_round_that_is_not_counted():
 def test_the_quick_run_measures_the_same_things_as_the_full_one():
     for name in ("prefixes", "context", "useful", "editors", "canvases", "batches"):
         assert getattr(QUICK, name) == getattr(FULL, name)
-    assert QUICK.keys >= 500
+    assert FULL.keys >= 500
 
 
 # -- the editing trace
@@ -279,7 +281,7 @@ def test_what_an_unknown_length_costs_is_told_in_points():
 def test_a_bad_line_of_holes_is_named(line):
     good = '{"before": "a", "middle": "b\\nc", "after": "d"}'
     assert holes.read([good]) == [holes.Hole("a", "b\nc", "d")]
-    assert holes.read([good])[0].lines == 2
+    assert holes.read([good])[0].lines == "several"
     with pytest.raises(InvalidParameter, match="--holes: line 2 "):
         holes.read([good, line])
 
@@ -404,8 +406,17 @@ def test_both_ways_are_timed_at_every_length_and_behind_the_border(nano):
 
 def test_editors_ask_alone_together_and_at_once(nano):
     section = editors.run(nano, SMALLEST, silent)
-    assert [row["answers"] for row in section.rows] == [4, 4, 4]
+    assert [row["answers"] + row["superseded"] for row in section.rows] == [4, 4, 4]
+    # The last ask of each editor is always answered.
+    assert [row["superseded"] == 0 for row in section.rows] == [True, ANY, True]
+    assert section.rows[1]["answers"] >= 2
     assert section.rows[0]["p95 ratio"] == 1.0
+
+
+def test_an_editor_s_newer_ask_takes_the_place_of_its_older_one(nano):
+    traces = [trace.typing(nano.text, 500 * (n + 1), 3, seed=n) for n in range(2)]
+    asks = [replace(ask, at=0.0) for ask in editors.schedule(traces, 0.4)]
+    assert sorted(editors.replay(nano, nano.engine(), asks)) == ["0:2", "1:2"]
 
 
 def test_holes_are_filled_with_their_length_known_and_unknown(nano):
@@ -415,10 +426,17 @@ def test_holes_are_filled_with_their_length_known_and_unknown(nano):
         holes.Hole("x = '", "0123456789" * 30, "'\n"),  # longer than the canvas
     ]
     section = holes.run(nano, SMALLEST, given, silent)
-    assert [(row["lines"], row["holes"]) for row in section.rows] == [(1, 1)] * 3 + [(3, 1)] * 3
-    assert [row["length"] for row in section.rows][:3] == list(holes.WAYS)
-    assert len(section.goals) == 6
+    assert [(row["lines"], row["length"], row["holes"]) for row in section.rows] == [
+        (lines, way, 1) for lines in ("one", "several") for way in holes.WAYS
+    ]
+    assert len(section.goals) == 3
     assert section.notes[-1].startswith("1 of 3 holes are left out")
+
+
+def test_holes_of_which_none_fits_are_refused(nano):
+    given = [holes.Hole("x = '", "0123456789" * 30, "'\n")]
+    with pytest.raises(InvalidParameter, match="none of 1 fits the canvas of 32 tokens"):
+        holes.run(nano, SMALLEST, given, silent)
 
 
 def test_without_holes_it_says_how_to_give_some(nano):
@@ -453,6 +471,16 @@ def test_a_size_without_a_compiler_is_timed_beside_its_floor():
     assert all(row["theirs"] is None and row["ratio"] is None for row in section.rows)
     assert all(row["of floor, %"] == 100 * row["least"] / row["eager"] for row in section.rows)
     assert [goal.wanted for goal in section.goals] == [60.0]
+
+
+def test_what_a_model_object_is_given_its_copies_do_not_have():
+    model = gpu.build("tiny", torch.device("cpu"))
+    fresh = gpu.own_object(model)
+    fresh._compiled_encoder = torch.nn.Identity()
+    fresh._cache = "a cache"
+    assert not hasattr(model, "_compiled_encoder")
+    assert not hasattr(gpu.own_object(model), "_cache")
+    assert fresh.lm_head is model.lm_head
 
 
 def test_a_biased_router_visits_fewer_experts():

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from command import Command, dgemma
 
+from dgemma_lsp.config import Config
 from sampler import bench
 from sampler.benchmarks.report import Section
 from sampler.benchmarks.scale import FULL, QUICK
@@ -139,7 +140,7 @@ def test_dgemma_bench_is_the_sampler_s_benchmark(
     for command, _ in asked:
         context = bench.bench.make_context("bench", command[3:])
         assert context.params["model"] == "nano"
-        assert context.params["short_tokens"] == 8
+        assert context.params["short_tokens"] == Config().model.short_tokens
 
 
 @pytest.mark.parametrize(

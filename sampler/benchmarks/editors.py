@@ -11,7 +11,7 @@ from sampler.benchmarks.report import Goal, Row, Section, percentile
 from sampler.benchmarks.rig import Rig, Told
 from sampler.benchmarks.scale import Scale
 from sampler.benchmarks.trace import Key
-from sampler.engine import Ended, Engine, Failed, Request
+from sampler.engine import Ended, Engine, Failed
 from sampler.events import Event
 from sampler.prompts import CompletionPrompt
 
@@ -41,10 +41,20 @@ class Ask:
 
 @dataclass(frozen=True)
 class Answered:
-    """Milliseconds from when it was due to its end, and the text."""
+    """The text, and how many milliseconds the editor was without an answer until then."""
 
     ms: float
     text: str
+
+
+@dataclass
+class _Asked:
+    """An ask in the engine, since when its editor has waited, and what came of it so far."""
+
+    ask: Ask
+    since: float
+    prompt: CompletionPrompt
+    events: list[Event]
 
 
 def run(rig: Rig, scale: Scale, tell: Told) -> Section:
@@ -82,7 +92,8 @@ def run(rig: Rig, scale: Scale, tell: Told) -> Section:
         [
             f"Each asks {scale.asks} times, every {scale.pause_s * 1e3:.0f} ms "
             f"+-{JITTER * 100:.0f} %: {fills.DRAWN} texts drawn, the suffix pinned, the model's "
-            "own steps. Time from when it was due to its end; nothing is superseded.",
+            "own steps. An editor that asks again takes its older request back, as the daemon has "
+            "it; the time counts from the oldest ask without an answer, to the answer.",
             "unlike: answers that are not the one that the editor gets alone with the same seed.",
         ],
     )
@@ -129,35 +140,45 @@ def _at_once(rig: Rig, asks: Sequence[Ask]) -> dict[str, Answered]:
 
 
 def replay(rig: Rig, engine: Engine, asks: Sequence[Ask]) -> dict[str, Answered]:
-    """Ask in real time, as the model process does it: take in what is due, step, and so on."""
+    """Ask in real time, as the model process does it: take in what is due, step, and so on.
+
+    What an editor asks takes the place of what it asked before; returns what was answered.
+    """
     waiting, answers = deque(asks), {}
-    asked: dict[str, tuple[Ask, CompletionPrompt, list[Event]]] = {}
+    asked: dict[int, _Asked] = {}
     began = time.perf_counter()
     while waiting or not engine.idle:
         while waiting and waiting[0].at <= time.perf_counter() - began:
             ask = waiting.popleft()
-            prompt = fills.prompt_of(rig, ask.key.before, ask.key.after)
-            engine.submit(ask.name, _request(rig, prompt, ask.seed))
-            asked[ask.name] = ask, prompt, []
+            asked[ask.editor] = _submit(rig, engine, ask, asked.get(ask.editor))
         if engine.idle:
             time.sleep(max(0.0, waiting[0].at - (time.perf_counter() - began)))
             continue
         for name, event in engine.step():
-            ask, prompt, events = asked[name]
+            editor = int(name.partition(":")[0])
             if isinstance(event, Failed):
                 raise event.error
             if isinstance(event, Ended):
-                text = fills.shown(rig, prompt, events)
-                answers[name] = Answered((time.perf_counter() - began - ask.at) * 1e3, text)
+                done = asked.pop(editor)
+                text = fills.shown(rig, done.prompt, done.events)
+                answers[name] = Answered((time.perf_counter() - began - done.since) * 1e3, text)
             else:
-                events.append(event)
+                asked[editor].events.append(event)
     return answers
 
 
-def _request(rig: Rig, prompt: CompletionPrompt, seed: int) -> Request:
+def _submit(rig: Rig, engine: Engine, ask: Ask, older: _Asked | None) -> _Asked:
+    since = ask.at
+    if older is not None:
+        engine.cancel(older.ask.name)
+        since = older.since
+    prompt = fills.prompt_of(rig, ask.key.before, ask.key.after)
     params = rig.model.defaults
     lengths = fills.tried(prompt, params.canvas_length)
-    return fills.fill(rig, prompt, params, lengths, seed, causal=fills.causal(rig)).request
+    causal = fills.causal(rig, ask.key.after)
+    fill = fills.fill(rig, prompt, params, lengths, ask.seed, causal=causal)
+    engine.submit(ask.name, fill.request)
+    return _Asked(ask, since, prompt, [])
 
 
 def _changed(alone: Mapping[str, Answered], others: Mapping[str, Answered]) -> int:
@@ -173,5 +194,6 @@ def _row(what: str, answers: Mapping[str, Answered], alone: Mapping[str, Answere
         "p95, ms": percentile(times, 95),
         "p95 ratio": percentile(times, 95) / percentile(base, 95),
         "answers": len(times),
+        "superseded": len(alone) - len(times),
         "unlike": _changed(alone, answers),
     }

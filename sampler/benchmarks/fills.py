@@ -55,10 +55,12 @@ def least(prompt: CompletionPrompt, size: int) -> int:
     return size - len(prompt.suffix_ids)
 
 
-def causal(rig: Rig) -> infill.Causal | None:
+def causal(rig: Rig, after: str) -> infill.Causal | None:
     """Return what is written one token after another besides, as the daemon has it by default."""
     tokens = rig.model.causal_tokens
-    return infill.Causal(tokens, MAX_LINES, rig.prompts.line_ends) if tokens else None
+    within = after.split("\n", 1)[0].strip() != ""
+    lines = 1 if within else MAX_LINES
+    return infill.Causal(tokens, lines, rig.prompts.line_ends) if tokens else None
 
 
 def fill(

@@ -158,7 +158,7 @@ class Trial:
         """
         for canvas, rows in sizes(self.scale):
             torch._dynamo.reset()
-            fresh = copy.copy(self.model)
+            fresh = own_object(self.model)
             few, many = (partial(self._theirs, fresh, canvas, rows, n) for n in (FEW, MANY))
             self._attempt(THEIRS, canvas, rows, few, many)
 
@@ -179,10 +179,12 @@ class Trial:
             self.notes.append(f"{size}: not begun within {self.scale.limit_s:.0f} s")
             return
         self.tell(size)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
         try:
             for routing in self.routings:
                 self._route(routing)
-                times = in_turn({"few": few, "many": many}, self.scale.repeats, self.device)
+                times = in_turn({"few": few, "many": many}, self.scale.big_repeats, self.device)
                 steps = per_step(times["few"], times["many"], MANY - FEW)
                 self.ms[name, Cell(canvas, rows, routing)] = median(steps)
         except RuntimeError as exc:  # out of memory, or what a compiler does not take
@@ -204,6 +206,13 @@ class Trial:
     def _theirs(self, model: Any, canvas: int, rows: int, steps: int) -> None:
         params = rigs.fixed(SamplingParams(), canvas=canvas, steps=steps)
         rigs.generate(model, self._prompts[:rows].to(self.device), params, cache="static")
+
+
+def own_object(model: Any) -> Any:
+    """Return another object of the same weights, which keeps to itself what it is given."""
+    fresh = copy.copy(model)
+    fresh._modules = dict(model._modules)
+    return fresh
 
 
 def sizes(scale: Scale) -> list[tuple[int, int]]:
@@ -228,7 +237,7 @@ def section(title: str, trial: Trial, roof: Roof) -> Section:
             "Milliseconds for a step. eager, compiled: ours; theirs: transformers' `generate`, "
             "compiled, with a static cache; ratio: the faster of ours to theirs.",
             f"{trial.scale.context} tokens before the canvas, {trial.model.dtype}; what {MANY} "
-            f"steps take more than {FEW}, middle one of {trial.scale.repeats}.",
+            f"steps take more than {FEW}, middle one of {trial.scale.big_repeats}.",
             f"Least: {roof.source}; {figure(roof.bandwidth / 1e9)} GB/s, "
             f"{figure(roof.peak / 1e9)} GFLOP/s. Weights, visited experts and the text's keys and "
             "values are read once.",

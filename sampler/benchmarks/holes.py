@@ -35,9 +35,9 @@ class Hole:
     after: str
 
     @property
-    def lines(self) -> int:
-        """How many lines the middle has."""
-        return self.middle.count("\n") + 1
+    def lines(self) -> str:
+        """Whether the middle has one line or several."""
+        return "several" if "\n" in self.middle else "one"
 
 
 @dataclass(frozen=True)
@@ -82,30 +82,33 @@ def run(rig: Rig, scale: Scale, holes: Sequence[Hole], tell: Told) -> Section:
         return Section("holes", title, [], notes=[HOW_TO])
     size = rig.model.defaults.canvas_length
     fitting = [hole for hole in holes if _true_length(rig, hole) < size]
-    groups: dict[int, list[Hole]] = defaultdict(list)
-    for hole in fitting:
-        groups[hole.lines].append(hole)
+    if not fitting:
+        raise InvalidParameter(f"--holes: none of {len(holes)} fits the canvas of {size} tokens")
     rows: list[Row] = []
-    goals: list[Goal] = []
-    for lines in sorted(groups):
-        group, judged = groups[lines][: scale.holes], {}
-        for way in WAYS:
-            tell(f"{len(group)} holes of {lines} lines, length {way}")
-            judged[way] = _fill_all(rig, group, WAYS[way], scale.seeds)
-            rows.append(_row(lines, way, len(group), judged[way]))
-        known, tried = (judged[way] for way in list(WAYS)[:2])
-        goals += [
-            Goal(f"points lost with {lines} lines, {what}", lost, 5.0, at_most=True)
-            for what, lost in points_lost(known, tried).items()
-        ]
+    judged: dict[str, list[Judged]] = defaultdict(list)
+    filled = 0
+    for lines in ("one", "several"):
+        group = [hole for hole in fitting if hole.lines == lines][: scale.holes]
+        filled += len(group)
+        for way, lengths in WAYS.items() if group else ():
+            tell(f"{len(group)} holes, lines: {lines}, length: {way}")
+            found = _fill_all(rig, group, lengths, scale.seeds)
+            judged[way] += found
+            rows.append({"lines": lines, "length": way, "holes": len(group), **shares(found)})
+    known, tried, _ = (judged[way] for way in WAYS)
     return Section(
         "holes",
         title,
         rows,
-        goals,
         [
-            f"{fills.DRAWN} texts drawn for each hole and seed, the one that joins best is taken; "
-            f"seeds: {scale.seeds}. Shares in percent; similarity by difflib's ratio.",
+            Goal(f"points lost where lengths are tried, {what}", lost, 5.0, at_most=True)
+            for what, lost in points_lost(known, tried).items()
+        ],
+        [
+            f"{fills.DRAWN} texts drawn for each hole and seed, and what the causal side writes; "
+            f"the one that joins best is taken. Seeds: {scale.seeds}. Similarity by difflib's "
+            "ratio. The goals are over all holes, whose shares have a standard error of up to "
+            f"{50 / filled**0.5:.1f} points.",
             f"{len(holes) - len(fitting)} of {len(holes)} holes are left out: their middle fills "
             f"the canvas of {size} tokens.",
         ],
@@ -144,10 +147,6 @@ def points_lost(known: Sequence[Judged], unknown: Sequence[Judged]) -> dict[str,
     return {what: best[what] - now[what] for what in best}
 
 
-def _row(lines: int, way: str, holes: int, judged: Sequence[Judged]) -> Row:
-    return {"lines": lines, "length": way, "holes": holes, **shares(judged)}
-
-
 def _fill_all(rig: Rig, holes: Sequence[Hole], way: Lengths, seeds: int) -> list[Judged]:
     engine, params = rig.engine(), rig.model.defaults
     judged = []
@@ -156,7 +155,9 @@ def _fill_all(rig: Rig, holes: Sequence[Hole], way: Lengths, seeds: int) -> list
         lengths = way(prompt, params.canvas_length, _true_length(rig, hole))
         for seed in range(seeds):
             first = seed * fills.DRAWN
-            fill = fills.fill(rig, prompt, params, lengths, first, causal=fills.causal(rig))
+            fill = fills.fill(
+                rig, prompt, params, lengths, first, causal=fills.causal(rig, hole.after)
+            )
             text = fills.shown(rig, prompt, rigs.answer(engine, fill.request))
             judged.append(judge(hole, text))
     return judged

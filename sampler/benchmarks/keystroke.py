@@ -109,7 +109,7 @@ def _ask_as_an_editor(rig: Rig, engine: Engine, key: Key) -> None:
     prompt = fills.prompt_of(rig, key.before, key.after, prefix_tokens=UNLIMITED)
     params = rig.model.defaults
     lengths = fills.tried(prompt, params.canvas_length)
-    fill = fills.fill(rig, prompt, params, lengths, seed=0, causal=fills.causal(rig))
+    fill = fills.fill(rig, prompt, params, lengths, seed=0, causal=fills.causal(rig, key.after))
     rigs.answer(engine, fill.request)
 
 

@@ -11,7 +11,7 @@ class Scale:
     strokes of one text at a time, of which `shipped` are asked again as an editor asks and
     `references` of transformers; `editors` ask `asks` times each; `holes` of each number of lines
     are filled; `texts` are watched for retractions; `canvases` x `batches` is what the full size is
-    timed with, where nothing new begins after `limit_s`.
+    timed with, `big_repeats` times; nothing new of it begins after `limit_s`.
     """
 
     repeats: int = 7
@@ -29,18 +29,9 @@ class Scale:
     texts: int = 200
     canvases: tuple[int, ...] = (32, 64, 128, 256)
     batches: tuple[int, ...] = (1, 8)
-    limit_s: float = 540.0
+    big_repeats: int = 3
+    limit_s: float = 420.0
 
 
 FULL = Scale()
-QUICK = Scale(
-    repeats=3,
-    keys=500,
-    shipped=60,
-    references=8,
-    asks=12,
-    holes=20,
-    seeds=1,
-    texts=40,
-    limit_s=60.0,
-)
+QUICK = Scale(repeats=3, keys=200, shipped=20, references=5, asks=8, holes=20, seeds=1, texts=40)
