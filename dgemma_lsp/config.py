@@ -29,7 +29,7 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     quantize: Literal["", "4bit", "8bit"] = ""
     rows: Annotated[int, Meta(ge=1, le=4096)] = 32
     cache_mb: Annotated[int, Meta(ge=0, le=1_000_000)] = 512
-    short_tokens: Annotated[int, Meta(ge=0, le=65536)] = 8
+    short_tokens: Annotated[int, Meta(ge=0, le=65536)] = 12
 
 
 class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,7 +43,7 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     steps: Annotated[int, Meta(ge=0, le=1024)] = 0
     candidates: Annotated[int, Meta(ge=1, le=16)] = 3
-    drawn: Annotated[int, Meta(ge=1, le=64)] = 4
+    drawn: Annotated[int, Meta(ge=1, le=64)] = 2
     causal_tokens: Annotated[int, Meta(ge=0, le=4096)] | None = None
     deadline_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = 2000
     prefix_chars: Annotated[int, Meta(ge=64, le=1_000_000)] = 6000

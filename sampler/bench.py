@@ -1,7 +1,8 @@
 """Every claim about speed and quality, side by side in one run: `python -m sampler.bench`.
 
 Reads argv, runs the sections one after another, prints their tables and keeps their JSON, each as
-soon as it is there. What is measured, and how, stands in `sampler.benchmarks`.
+soon as it is there. What is measured, and how, stands in `sampler.benchmarks`. `dgemma bench` runs
+it as the daemon runs its model: with threads that do not spin while they wait.
 """
 
 import json
@@ -123,7 +124,8 @@ def bench(
 
 
 def _measure(run: Run, names: Sequence[str], named: dict[str, str], out: Path | None) -> None:
-    console = Console()
+    # Into a file the tables need no screen's width.
+    console = Console(width=None if sys.stdout.isatty() else 120)
     found: dict[str, Any] = {
         "machine": machine.facts(),
         **named,

@@ -9,9 +9,9 @@ FOLLOWS_WEIGHT = 2.0
 
 @dataclass(frozen=True)
 class Draft:
-    """The best text after step `step` of block `block`; `stable` where it equals the step before.
+    """The best text after step `step` of block `block`.
 
-    `ids` and `stable` [B, C].
+    `ids` and `stable` [B, C]; `stable` where the model is sure and it equals the step before.
     """
 
     block: int

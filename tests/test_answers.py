@@ -134,11 +134,11 @@ def test_a_canvas_as_long_as_the_model_is_refused(answers, length):
 @pytest.mark.parametrize(
     ("asked", "suffix", "max_lines", "written"),
     [
-        (None, "\nx = 1\n", 3, (24, 3)),
-        (None, "", 0, (24, 0)),
+        (None, "\nx = 1\n", 3, (16, 3)),
+        (None, "", 0, (16, 0)),
         (5, "\nx = 1\n", 3, (5, 3)),
-        (None, ")\nx = 1\n", 3, (24, 1)),
-        (None, "  \nx = 1\n", 3, (24, 3)),
+        (None, ")\nx = 1\n", 3, (16, 1)),
+        (None, "  \nx = 1\n", 3, (16, 3)),
         (0, "\nx = 1\n", 3, None),
     ],
 )

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from sampler.canvas import (
+    SURE,
     Noise,
     Step,
     accept,
@@ -204,11 +205,12 @@ def test_only_the_region_needs_to_settle():
     assert (first.settled.tolist(), second.settled.tolist()) == ([False], [True])
 
 
-def test_stable_marks_what_equals_the_draft_before():
-    first = advanced(pinned_canvas(), step_of([[3, 4, 5, 6]], [[9.0] * 4]))
+@pytest.mark.parametrize(("entropy", "sure"), [(0.0, T), (SURE - 0.01, T), (SURE, F), (9.0, F)])
+def test_stable_marks_what_equals_the_draft_before_and_is_sure(entropy, sure):
+    first = advanced(pinned_canvas(), step_of([[3, 4, 5, 6]], [[entropy] * 4]))
     assert first.stable.tolist() == [[F, F, T, T]]
-    second = advanced(first, step_of([[3, 7, 5, 6]], [[9.0] * 4]))
-    assert second.stable.tolist() == [[T, F, T, T]]
+    second = advanced(first, step_of([[3, 7, 5, 6]], [[entropy] * 4]))
+    assert second.stable.tolist() == [[sure, F, T, T]]
 
 
 def test_noise_that_happens_to_equal_the_first_draft_is_not_stable():

@@ -11,7 +11,7 @@ from sampler.params import SamplingParams
 from sampler.prompts import CompletionPrompt
 
 # As the daemon has them by default.
-DRAWN, MAX_LINES = 4, 12
+DRAWN, MAX_LINES = 2, 12
 SUFFIX_CHARS = 2000
 
 
