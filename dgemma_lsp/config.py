@@ -29,7 +29,7 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     quantize: Literal["", "4bit", "8bit"] = ""
     rows: Annotated[int, Meta(ge=1, le=4096)] = 32
     cache_mb: Annotated[int, Meta(ge=0, le=1_000_000)] = 512
-    short_tokens: Annotated[int, Meta(ge=0, le=65536)] = 12
+    short_tokens: Annotated[int, Meta(ge=0, le=65536)] = 16
 
 
 class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

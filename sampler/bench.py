@@ -93,7 +93,7 @@ SECTIONS: dict[str, Callable[[Run], Section]] = {
 @click.option(
     "--short-tokens",
     type=click.IntRange(0),
-    default=12,
+    default=16,
     show_default=True,
     help="Up to so many tokens the route writes one at a time.",
 )

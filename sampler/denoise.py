@@ -2,7 +2,7 @@
 
     prompt -> Prefill -> for each block: new canvas, pin
                           for each step: Denoise -> accept, renoise -> Draft, until settled
-                          -> Block -> Score: the block joins the prefix -> Scored
+                          -> Block -> Score: joins the prefix if another follows -> Scored
 
 The loop never calls the model: it yields what it needs (`Prefill`, `Denoise`, `Score`) and is sent
 the result, so that the engine may do the work of many loops in one forward pass, or of one alone.
@@ -83,10 +83,10 @@ def generate(
         canvas = yield from denoise_block(block, params, noise, *known)
         ids, finished = finalize(canvas.draft, finished, params)
         yield Block(block, canvas.step, ids, canvas.settled, finished)
-        log_probs: Tensor = yield Score(ids, keep=params.num_blocks > 1)
-        yield Scored(block, numbers(log_probs))
-        if bool(finished.all()):
+        if block + 1 == params.num_blocks or bool(finished.all()):
             break
+        log_probs: Tensor = yield Score(ids, keep=True)
+        yield Scored(block, numbers(log_probs))
 
 
 def prefill(prompt: Sequence[int]) -> Loop:

@@ -29,7 +29,7 @@ from sampler.benchmarks import (
     trace,
 )
 from sampler.benchmarks.scale import FULL, QUICK, Scale
-from sampler.events import Block, Draft, Scored
+from sampler.events import Block, Draft
 from sampler.full_size import config_of
 from sampler.params import InvalidParameter
 
@@ -230,9 +230,11 @@ def test_the_route_takes_single_tokens_up_to_its_border(tokens, ratio):
     assert autoregress.route_ratio(tokens, 8, 10.0, 20.0) == ratio
 
 
-def test_the_worth_of_a_text_is_that_of_the_tokens_that_are_wanted():
-    events = [Scored(0, torch.tensor([[-1.0, -2.0]])), Scored(1, torch.tensor([[-3.0, -9.0]]))]
-    assert autoregress.mean_log_p(events, 3) == -2.0
+def test_of_a_text_in_blocks_as_many_tokens_are_taken_as_are_wanted():
+    flags = torch.ones(1, dtype=torch.bool)
+    texts = torch.tensor([[[4, 5]], [[6, 7]]])
+    blocks = [Block(at, 1, ids, flags, flags) for at, ids in enumerate(texts)]
+    assert autoregress.written(blocks, 3) == [4, 5, 6]
 
 
 @pytest.mark.parametrize(
@@ -344,7 +346,7 @@ def test_the_ends_of_the_range_are_timed_first():
 def test_both_engines_take_exactly_the_steps_that_are_asked_for(nano):
     params = rig.fixed(nano.model.defaults, canvas=8, steps=3)
     events = rig.answer(nano.engine(), loop_request(nano, params))
-    assert [type(event) for event in events] == [Draft, Draft, Draft, Block, Scored]
+    assert [type(event) for event in events] == [Draft, Draft, Draft, Block]
     out = rig.generate(nano.reference, nano.tensor(nano.ids[:20]), params)
     assert out.sequences.shape == (1, 28)
 

@@ -227,7 +227,10 @@ def test_a_request_ends_with_its_text_and_leaves_nothing_behind():
     outcomes = run(engine, a=generating([5, 6], 3 * CANVAS), b=predicting([7, 9], 3))
     assert text_of(outcomes["a"]) == added_up([5, 6], 3)
     assert text_of(outcomes["b"]) == [0, 0, 0]
-    assert [type(o) for o in outcomes["a"]] == [Draft, Draft, Block, Scored] * 3 + [Ended]
+    assert [type(o) for o in outcomes["a"]] == [
+        *[Draft, Draft, Block, Scored] * 2,
+        *[Draft, Draft, Block, Ended],
+    ]
 
 
 def test_a_kept_text_is_not_encoded_again():
@@ -473,7 +476,7 @@ def test_what_a_cancelled_request_has_encoded_is_kept(monkeypatch):
     engine.cancel("key")
     fake.passes.clear()
     assert text_of(run(engine, key=generating(prompt))["key"]) == added_up(prompt)
-    assert sum(tokens for side, _, tokens in fake.passes if side == "encode") == 16 + CANVAS
+    assert sum(tokens for side, _, tokens in fake.passes if side == "encode") == 16
 
 
 def test_a_request_that_waits_can_be_cancelled():

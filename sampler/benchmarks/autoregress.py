@@ -12,7 +12,8 @@ from sampler.benchmarks.rig import Rig, Told
 from sampler.benchmarks.scale import Scale
 from sampler.benchmarks.timing import timed
 from sampler.engine import Engine, Request
-from sampler.events import Event, Scored
+from sampler.events import Block, Event, Scored
+from sampler.work import Loop, Score
 
 PREFIX, STEPS = 256, 4
 CANVASES = (32, 64, 128, 256)
@@ -121,7 +122,7 @@ def _both(rig: Rig, engine: Engine, tokens: int, repeats: int) -> tuple[Way, dic
             ms = timed(partial(_collect, engine, request, events), rig.denoiser.device)
             if seed >= 0:
                 times[length].append(ms)
-                worth[length].append(mean_log_p(events, tokens))
+                worth[length].append(_worth(rig, engine, written(events, tokens)))
     ways = {length: Way(median(times[length]), fmean(worth[length])) for length in lengths}
     return ways.pop(ONE), ways
 
@@ -130,10 +131,22 @@ def _collect(engine: Engine, request: Request, events: list[Event]) -> None:
     events += rigs.answer(engine, request)
 
 
-def mean_log_p(events: Sequence[Event], tokens: int) -> float:
-    """Return the mean log p of the first `tokens` tokens, over all blocks of one row."""
-    scores = [p for e in events if isinstance(e, Scored) for p in e.log_probs[0].tolist()]
-    return fmean(scores[:tokens])
+def written(events: Sequence[Event], tokens: int) -> list[int]:
+    """Return the first `tokens` tokens of all blocks of one row."""
+    return [i for e in events if isinstance(e, Block) for i in e.ids[0].tolist()][:tokens]
+
+
+def _worth(rig: Rig, engine: Engine, ids: Sequence[int]) -> float:
+    """Return what the causal side thinks of a text behind the prompt: its mean log p."""
+
+    def loop() -> Loop:
+        yield from denoise.prefill(rig.ids[:PREFIX])
+        log_probs = yield Score(rig.tensor(ids), keep=False)
+        yield Scored(0, log_probs)
+
+    (scored,) = rigs.answer(engine, Request(loop(), rows=1, tokens=len(ids)))
+    assert isinstance(scored, Scored)
+    return float(scored.log_probs.mean())
 
 
 def _one_at_a_time(rig: Rig, tokens: int) -> Request:
