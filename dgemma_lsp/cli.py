@@ -83,6 +83,16 @@ def common(function: AnyFunction) -> AnyFunction:
     return config_file(quantize(model(function)))
 
 
+def spin_briefly() -> None:
+    """Let the threads of a model started from here wait for each other as suits a busy machine.
+
+    Spinning for as long as GNU's OpenMP does makes a step ten times slower as soon as anything
+    else runs; not spinning at all nearly doubles it where nothing does.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+
+
 def note(text: str) -> None:
     """Tell a person at a terminal something that is no part of the output."""
     if sys.stderr.isatty():
@@ -257,7 +267,7 @@ def sampler(
     command += ["--json", str(out)] if out else []
     lines = benchmark.one_and_several_lines(places) if places else None
     command += [] if lines is None else ["--holes", "-"]
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the daemon's model has it
+    spin_briefly()
     return subprocess.run(command, input=lines, check=False).returncode
 
 
@@ -483,9 +493,7 @@ def daemon(ctx: click.Context, port: int | None, idle_minutes: float | None) -> 
     from dgemma_lsp import daemon as process
 
     found = settings.read_startable(ctx.ensure_object(Common))
-    # Threads of the model that spin while they wait make it several times slower as soon as
-    # anything else runs on this machine; torch reads this when its process begins.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    spin_briefly()
     given = {"port": port, "idle_minutes": idle_minutes}
     values = {name: value for name, value in given.items() if value is not None}
     process.run(settings.with_values(found.config, "daemon", **values), found.paths)

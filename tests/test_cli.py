@@ -185,18 +185,27 @@ def test_a_daemon_that_serves_another_model_is_not_used(
     )
 
 
-@pytest.mark.parametrize(("chosen", "given"), [(None, "passive"), ("active", "active")])
-def test_the_models_threads_wait_without_spinning_unless_chosen_otherwise(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: str | None, given: str
+@pytest.mark.parametrize(
+    ("chosen", "given"),
+    [
+        ({}, "2000"),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+        ({"OMP_WAIT_POLICY": "active"}, None),
+    ],
+)
+def test_the_models_threads_spin_briefly_unless_chosen_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: dict[str, str], given: str | None
 ) -> None:
     for name in ("RUNTIME_DIR", "STATE_HOME", "CONFIG_HOME"):
         monkeypatch.setenv(f"XDG_{name}", str(tmp_path))
     tmp_path.chmod(0o700)
-    monkeypatch.setenv("OMP_WAIT_POLICY", chosen or "")
-    if chosen is None:
-        monkeypatch.delenv("OMP_WAIT_POLICY")
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    for name, value in chosen.items():
+        monkeypatch.setenv(name, value)
     inherited = []
-    monkeypatch.setattr(daemon, "run", lambda *_: inherited.append(os.environ["OMP_WAIT_POLICY"]))
+    monkeypatch.setattr(daemon, "run", lambda *_: inherited.append(os.getenv("GOMP_SPINCOUNT")))
     with pytest.raises(SystemExit):
         cli.main(["daemon"])
     assert inherited == [given]

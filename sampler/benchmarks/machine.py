@@ -22,7 +22,8 @@ def facts() -> dict[str, Any]:
         "processor": _processor(),
         "cores": len(psutil.Process().cpu_affinity()) if _has_affinity() else os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "waiting": os.environ.get("OMP_WAIT_POLICY", "as torch has it"),
+        "waiting": os.environ.get("OMP_WAIT_POLICY")
+        or os.environ.get("GOMP_SPINCOUNT", "as torch has it"),
         "load": round(os.getloadavg()[0], 2),
         "accelerator": torch.cuda.get_device_name() if cuda else None,
         "system": f"{platform.system()} {platform.machine()}",
