@@ -114,7 +114,7 @@ class _Completion:
             ),
         )
         urgency = BULK if job.priority == "bulk" else URGENT
-        self.request = Request(loop, rows=rows, tokens=rows * size, urgency=urgency)
+        self.request = Request(loop, rows=rows, tokens=rows * size, urgency=urgency, room=size)
         self._block: Block | None = None
         self._tokens = 0
 
@@ -247,7 +247,11 @@ class _Continuation:
         self._params = replace(params, max_new_tokens=min(params.max_new_tokens, fitting))
         urgency = BULK if job.priority == "bulk" else CHAT
         self.request = Request(
-            self._loop(answers, ids), rows=1, tokens=self._params.max_new_tokens, urgency=urgency
+            self._loop(answers, ids),
+            rows=1,
+            tokens=self._params.max_new_tokens,
+            urgency=urgency,
+            room=self._params.max_new_tokens,
         )
         self._text = TextStream(answers.prompts)
         self._steps, self._tokens, self._finished = 0, 0, False

@@ -153,7 +153,13 @@ def main() -> None:
     )
     write_frame(out, ready)
     cache = PrefixCache(denoiser.new_kv, config.model.cache_mb * 2**20)
-    engine = Engine(denoiser, cache, rows=config.model.rows, queue=config.daemon.parallel)
+    engine = Engine(
+        denoiser,
+        cache,
+        rows=config.model.rows,
+        queue=config.daemon.parallel,
+        positions=model.max_positions,
+    )
     Server(Answers(model, denoiser, config), engine, out).serve(inbox)
 
 

@@ -47,13 +47,15 @@ class Failed:
 class Request:
     """A loop to run, how many `rows` it has, how many `tokens` it may take, and its `urgency`.
 
-    Lower urgency numbers go first: 0 for what somebody waits for at the keyboard.
+    Lower urgency numbers go first: 0 for what somebody waits for at the keyboard. `room` is how
+    many positions each row may take behind its prompt.
     """
 
     loop: Loop
     rows: int
     tokens: int
     urgency: int = 0
+    room: int = 0
 
 
 class _Running:
@@ -75,10 +77,22 @@ Outcome = tuple[str, Event | Ended | Failed]
 
 
 class Engine:
-    """Steps the loops of at most `rows` rows at once; `queue` more requests may wait."""
+    """Steps the loops of at most `rows` rows at once; `queue` more requests may wait.
 
-    def __init__(self, denoiser: Denoiser, cache: PrefixCache, *, rows: int, queue: int) -> None:
+    A text, prompt and all, may take `positions` positions; None: any number.
+    """
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        cache: PrefixCache,
+        *,
+        rows: int,
+        queue: int,
+        positions: int | None = None,
+    ) -> None:
         self.denoiser, self.cache, self.rows, self.queue = denoiser, cache, rows, queue
+        self.positions = positions
         self._waiting: dict[str, _Running] = {}
         self._running: dict[str, _Running] = {}
         self._encoded_last = False
@@ -97,7 +111,7 @@ class Engine:
         """Take a request in.
 
         Raises EngineFull, and InvalidParameter for what its loop refuses, for more rows than there
-        are and for a key that is in use.
+        are, for a text longer than the model takes, and for a key that is in use.
         """
         if key in self._waiting or key in self._running:
             raise InvalidParameter(f"the key {key!r} is in use; give every request its own")
@@ -107,7 +121,15 @@ class Engine:
             )
         if len(self._waiting) >= self.queue:
             raise EngineFull(f"{self.queue} requests wait already; try again later")
-        self._waiting[key] = _Running(key, request, next(request.loop))
+        work: Prefill = next(request.loop)
+        needed = len(work.ids) + request.room
+        if self.positions is not None and needed > self.positions:
+            request.loop.close()
+            raise InvalidParameter(
+                f"a prompt of {len(work.ids)} tokens and {request.room} behind it are more than "
+                f"the {self.positions} positions of the model; shorten the prompt"
+            )
+        self._waiting[key] = _Running(key, request, work)
 
     def cancel(self, key: str) -> bool:
         """End a request at once; returns whether it was there."""

@@ -1,6 +1,6 @@
 import random
 import weakref
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import pytest
@@ -477,6 +477,22 @@ def test_what_a_cancelled_request_has_encoded_is_kept(monkeypatch):
     fake.passes.clear()
     assert text_of(run(engine, key=generating(prompt))["key"]) == added_up(prompt)
     assert sum(tokens for side, _, tokens in fake.passes if side == "encode") == 16
+
+
+@pytest.mark.parametrize(("length", "room", "fits"), [(12, 8, True), (13, 8, False), (20, 0, True)])
+def test_a_text_longer_than_the_model_takes_is_refused_with_its_size(length, room, fits):
+    fake = FakeDenoiser()
+    cache = PrefixCache(fake.new_kv, 2**20)
+    engine = Engine(fake, cache, rows=4, queue=4, positions=20)
+    request = replace(generating([5] * length), room=room)
+    if fits:
+        engine.submit("a", request)
+        return
+    with pytest.raises(
+        InvalidParameter, match=f"{length} tokens and {room} behind .* 20 positions"
+    ):
+        engine.submit("a", request)
+    assert engine.idle
 
 
 def test_a_request_that_waits_can_be_cancelled():
