@@ -188,7 +188,8 @@ def test_a_row_never_sees_its_neighbours(forward, length, side):
         others.split(widths)[changed].add_(1).remainder_(VOCAB)
         after = getattr(forward, side)(spans, others, *soft).split(widths)
         for row in range(len(widths)):
-            same = bool(((before[row] - after[row]).abs() < 1e-6).all())
+            # Experts sum another row's tokens in other groups, which moves the last digits.
+            same = bool(((before[row] - after[row]).abs() < 1e-4).all())
             assert same == (row != changed)
 
 
@@ -202,7 +203,7 @@ def test_nothing_leaks_from_later_tokens_to_earlier_ones(forward, length):
         changed[at] = (ids[at] + 1) % VOCAB
         after = forward.encode([Span(kv, (20,))], changed)
         difference = (before - after).abs().amax(-1)
-        assert bool((difference[:at] < 1e-6).all())
+        assert bool((difference[:at] < 1e-4).all())
         assert bool(difference[at] > 1e-3)
 
 
