@@ -61,7 +61,7 @@ def main(model: Path, batches: int) -> None:
     loaded = DiffusionGemmaForBlockDiffusion.from_pretrained(model, dtype=torch.float32)
     length = 512
     forward = TrainingForward(loaded, 2 * length)
-    held_out = stream.tokenize(tok, corpus.held_out_documents())
+    held_out = stream.tokenize(tok, corpus.held_out_documents(None))
     breaks = stream.line_breaks(tok)
     click.echo(f"{len(held_out)} tokens of {', '.join(corpus.HELD_OUT)}; nats per token")
     for canvas in (32, 64):
