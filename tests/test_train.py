@@ -204,6 +204,12 @@ def test_a_near_miss_edits_the_middle_alone_and_fills_up_with_slack():
     assert set(lengths.tolist()) >= {2, 3, 4, 5, 6}
 
 
+def test_a_canvas_that_is_pinned_wholly_has_no_near_miss():
+    target, none = np.array([10, 11]), np.zeros(2, np.bool_)
+    got = near_miss(np.random.default_rng(0), target, none, none, VOCAB)
+    assert got.tolist() == [10, 11]
+
+
 def test_a_batch_of_near_misses_asks_for_the_clean_text(monkeypatch):
     monkeypatch.setattr(objective, "PURE_SHARE", 0.0)
     monkeypatch.setattr(objective, "FRONTIER_SHARE", 0.0)

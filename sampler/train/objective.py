@@ -175,6 +175,8 @@ def near_miss(
 ) -> Ints:
     """Return the canvas [C] with some edits of its middle, the slack filled up behind them."""
     room = int(free.sum())
+    if room == 0:  # an empty hole without slack
+        return target
     middle = target[: int((free & ~tail).sum())].tolist()
     if middle and middle[-1] == EOS:
         middle.pop()

@@ -31,7 +31,7 @@ from sampler.train.forward import TrainingForward
 CANVAS_SIZES, CANVAS_SHARES = (16, 32, 64, 128), (0.1, 0.45, 0.35, 0.1)
 DECAY_SHARE = 0.35
 WARM_UP_STEPS = 100
-CHECKPOINT_SECONDS = 600
+CHECKPOINT_SECONDS = 400
 # The default of requests: a hole of a few lines and a third of the canvas for the suffix.
 CANVAS = 32
 
