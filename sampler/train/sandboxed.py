@@ -8,7 +8,7 @@ import os
 import resource
 import sys
 
-CPU_SECONDS, MEMORY_BYTES, OPEN_FILES = 10, 1 << 30, 32
+CPU_SECONDS, MEMORY_BYTES, OPEN_FILES = 4, 1 << 30, 32
 
 _REFUSED = (
     *("socket.", "subprocess.", "shutil.", "tempfile.", "ctypes.", "pty.", "urllib.", "http."),
