@@ -7,7 +7,7 @@ No timing of the sampler by itself and no reference to other engines.
 import ast
 import random
 import warnings
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean, quantiles
 
@@ -94,18 +94,25 @@ def cut(files: Sequence[Path], *, count: int, lines: int, seed: int) -> list[Hol
 
     The first line of a hole is not blank. Raises UserError where the files hold too few.
     """
+    return drawn((_holes(file, lines) for file in files), count, f"of {lines} lines", seed)
+
+
+def drawn(by_file: Iterable[Iterable[Hole]], count: int, kind: str, seed: int) -> list[Hole]:
+    """Draw `count` of the holes of each file, as evenly over the files as they allow.
+
+    Raises UserError, naming the `kind` of hole, where there are too few.
+    """
     chooser = random.Random(seed)
-    queues = [_shuffled(list(_holes(file, lines)), chooser) for file in files]
+    queues = [_shuffled(list(holes), chooser) for holes in by_file]
     chooser.shuffle(queues)
-    drawn: list[Hole] = []
-    while any(queues) and len(drawn) < count:
-        drawn += [queue.pop() for queue in queues if queue][: count - len(drawn)]
-    if len(drawn) < count:
+    taken: list[Hole] = []
+    while any(queues) and len(taken) < count:
+        taken += [queue.pop() for queue in queues if queue][: count - len(taken)]
+    if len(taken) < count:
         raise UserError(
-            f"{count} holes of {lines} lines are wanted, the files hold only {len(drawn)}; "
-            "name more files"
+            f"{count} holes {kind} are wanted, the files hold only {len(taken)}; name more files"
         )
-    return drawn
+    return taken
 
 
 def one_and_several_lines(places: Sequence[Path], count: int = 100) -> bytes:

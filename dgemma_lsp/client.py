@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import aclosing, suppress
 from pathlib import Path
 
@@ -157,26 +157,31 @@ class Link:
 async def complete(link: Link, message: wire.Job) -> Completion:
     """Return the whole answer of one request; raises as `Link.request` does."""
     candidates = message.candidates if isinstance(message, wire.Complete) else 1
+    async with aclosing(link.request(message)) as answers:
+        return gathered([answer async for answer in answers], candidates)
+
+
+def gathered(answers: Iterable[Answer], candidates: int) -> Completion:
+    """Return the whole answer that a request's messages make, of which `Done` is the last."""
     texts = [""] * candidates
     stable = [True] * candidates
     confidences: dict[int, float] = {}
-    async with aclosing(link.request(message)) as answers:
-        async for answer in answers:
-            match answer:
-                case wire.Block(candidate=candidate):
-                    texts[candidate] += answer.text
-                    stable[candidate] &= answer.stable
-                    if answer.confidence is not None:
-                        confidences[candidate] = answer.confidence
-                case wire.Done(reason=reason, timings=timings):
-                    return Completion(
-                        texts=texts,
-                        reason=reason,
-                        timings=timings,
-                        steps=timings.steps,
-                        stable=reason != "deadline" and all(stable),
-                        confidences=confidences,
-                    )
+    for answer in answers:
+        match answer:
+            case wire.Block(candidate=candidate):
+                texts[candidate] += answer.text
+                stable[candidate] &= answer.stable
+                if answer.confidence is not None:
+                    confidences[candidate] = answer.confidence
+            case wire.Done(reason=reason, timings=timings):
+                return Completion(
+                    texts=texts,
+                    reason=reason,
+                    timings=timings,
+                    steps=timings.steps,
+                    stable=reason != "deadline" and all(stable),
+                    confidences=confidences,
+                )
     raise AssertionError("a request ends in Done or raises")
 
 

@@ -87,12 +87,29 @@ def lay_out(parts: Sequence[Sequence[int] | Hole], canvas_length: int) -> Layout
     return Layout(pinned, tokens, tuple(holes), allowed)
 
 
-def length_tried(longest: int, row: int) -> int:
-    """Return the hole's length that row `row` of any number tries: the longest, its half, ..."""
-    tried = [longest]
+def longest_hole(suffix_tokens: int, canvas_length: int) -> int:
+    """Return the length of the longest hole that leaves room for some of the suffix."""
+    return canvas_length - min(suffix_tokens, canvas_length // 3)
+
+
+def lengths_tried(suffix_tokens: int, canvas_length: int, rows: int) -> list[int]:
+    """Return the hole's length of each row where nobody knows it: the longest, its half, ...
+
+    The canvas is filled up with suffix; where there is too little of it the hole is longer.
+    """
+    tried = [longest_hole(suffix_tokens, canvas_length)]
     while tried[-1] > 8:
         tried.append(tried[-1] // 2)
-    return tried[row % len(tried)]
+    least = canvas_length - suffix_tokens
+    return [max(tried[row % len(tried)], least) for row in range(rows)]
+
+
+def best_first(filled: Filled, texts: Sequence[str]) -> list[int]:
+    """Return the rows in the order in which they are worth showing; `texts` are what they say.
+
+    What is empty comes last: it is very probable by any rating and of no use.
+    """
+    return sorted(range(len(texts)), key=lambda row: (not texts[row].strip(), -filled.rating(row)))
 
 
 def fill(

@@ -72,7 +72,15 @@ RESERVED = {
     "transformers": IN_THE_MODEL_PROCESS,
     "triton": {"sampler.epilogue_kernel"},
     "sampler": IN_THE_MODEL_PROCESS,
-    "dgemma_lsp": {"dgemma_lsp"},
+    # What nano is worth is what the application makes of it.
+    "dgemma_lsp": {
+        "dgemma_lsp",
+        "sampler.train.cases",
+        "sampler.train.editor",
+        "sampler.train.evaluate",
+        "sampler.train.humaneval",
+        "sampler.train.quality",
+    },
     "pygls": {"dgemma_lsp.server"},
     "lsprotocol": {"dgemma_lsp.server"},
     "websockets": {
