@@ -13,7 +13,7 @@ import torch
 from dgemma_lsp import wire
 from dgemma_lsp.config import Config
 from dgemma_lsp.errors import TooLarge
-from sampler import autoregress, denoise, infill
+from sampler import autoregress, denoise, infill, lookup
 from sampler.canvas import Noise
 from sampler.denoise import Warm
 from sampler.engine import Request
@@ -127,6 +127,7 @@ class _Completion:
             Noise(range(seed, seed + rows), answers.denoiser.vocab_size, device),
             warm=self._warm(rows, size, device),
             causal=self._causal(answers),
+            copied=self._copied(answers.config.completion.copied),
             region=infill.reading_region(
                 self._layouts, self._eos, self._prompts.line_ends, job.max_lines, device
             ),
@@ -161,6 +162,15 @@ class _Completion:
                 tokens=self._tokens,
                 steps=self._block.steps,
             ),
+        )
+
+    def _copied(self, count: int) -> list[list[int]]:
+        return lookup.continuations(
+            self._prompt.prefix_ids,
+            count=count,
+            longest=self._layouts[0].holes[0].stop,
+            line_ends=self._prompts.line_ends,
+            allowed=self._prompt.first,
         )
 
     def _causal(self, answers: Answers) -> infill.Causal | None:

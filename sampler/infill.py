@@ -121,12 +121,14 @@ def fill(
     warm: Warm | None = None,
     region: Region | None = None,
     causal: Causal | None = None,
+    copied: Sequence[list[int]] = (),
 ) -> Loop:
     """Fill the holes of one row for each layout, all rows at once behind `prompt`.
 
     With `causal`, texts for the one hole right behind the prompt are written one token after
-    another too. Yields drafts, the block, and `Filled`. Raises InvalidParameter for an empty
-    prompt, and for layouts or a warm text that do not fit the canvas or the rows.
+    another too, and `copied` are more of them that are known from elsewhere. Yields drafts, the
+    block, and `Filled`. Raises InvalidParameter for an empty prompt, and for layouts or a warm text
+    that do not fit the canvas or the rows.
     """
     if len(layouts) != noise.rows:
         raise InvalidParameter(
@@ -141,9 +143,9 @@ def fill(
     pins = _pins(layouts, noise.device)
     check_known(pins, warm, params, noise)
     yield from prefill(prompt)
-    written: list[list[int]] = []
+    written = list(copied)
     if causal is not None:
-        written = yield from _written(causal, layouts[0], params)
+        written += yield from _written(causal, layouts[0], params)
         yield Prefill(prompt)
     canvas = yield from denoise_block(0, params, noise, pins, warm, region)
     rows = canvas.draft.tolist()

@@ -410,6 +410,18 @@ def test_a_text_is_written_causally_too_and_cut_at_each_of_its_line_ends(model, 
             assert (filled.confidence[row], filled.follows[row]) == pytest.approx(judged, abs=1e-4)
 
 
+def test_copies_are_thought_of_beside_what_is_denoised(model, denoiser):
+    prompt, params = prompt_of(9), wide(24, eos_token_ids=ENDS)
+    layouts = [lay_out([Hole(16), SUFFIX], 24)]
+    plain = filled_of(run(denoiser, fill(prompt, layouts, params, noise_of(1))))
+    copied = [[5, 6, 7], [8]]
+    filled = filled_of(run(denoiser, fill(prompt, layouts, params, noise_of(1), copied=copied)))
+    assert filled.middles == [*plain.middles, *[[ids] for ids in copied]]
+    for row, ids in enumerate(copied, start=1):
+        judged = thought_of(model, prompt, [Hole(16), SUFFIX], [ids])
+        assert (filled.confidence[row], filled.follows[row]) == pytest.approx(judged, abs=1e-4)
+
+
 @pytest.mark.parametrize(("follows", "best"), [([-1.0, -1.0], 1), ([-1.0, -1.6], 0)])
 def test_what_follows_weighs_twice_what_a_text_is_worth_by_itself(follows, best):
     filled = Filled([[[1]], [[2]]], [-2.0, -1.0], follows)
