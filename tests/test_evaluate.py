@@ -25,7 +25,7 @@ def packages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("packages")
     for name in corpus.HELD_OUT:
         (folder / name).mkdir()
-        (folder / name / "a.py").write_text(CODE * 12)
+        (folder / name / "__init__.py").write_text(CODE * 12)
     return folder
 
 

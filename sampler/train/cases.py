@@ -23,19 +23,7 @@ def held_out_files(packages: Path | None) -> list[Path]:
 
     Raises FileNotFoundError, with the way to mend it, where one is missing.
     """
-    return python_files([folder(name, packages) for name in corpus.HELD_OUT])
-
-
-def folder(package: str, packages: Path | None) -> Path:
-    """Return a package's folder below `packages`, or where it is installed."""
-    if packages is None:
-        return corpus.package_folder(package)
-    if not (packages / package).is_dir():
-        raise FileNotFoundError(
-            f"{packages / package}: no such folder; run: python -m pip install --no-deps "
-            f"--target {packages} {' '.join(corpus.HELD_OUT)}"
-        )
-    return packages / package
+    return python_files([corpus.package_folder(name, packages) for name in corpus.HELD_OUT])
 
 
 def code(files: Sequence[Path], count: int, seed: int) -> Mapping[str, list[Hole]]:

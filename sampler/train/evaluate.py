@@ -134,11 +134,7 @@ class Run:
         loaded = loading.load(self.model, device="cpu", dtype="float32")
         tok = loaded.tokenizer
         forward = TrainingForward(loaded.model, 2 * LENGTH)
-        documents = [
-            document
-            for package in corpus.HELD_OUT
-            for document in corpus.read_folder(package, cases.folder(package, self.packages))
-        ]
+        documents = list(corpus.held_out_documents(self.packages))
         held_out, breaks = stream.tokenize(tok, documents), stream.line_breaks(tok)
 
         def measured(canvas: int, pure: bool) -> dict[str, float]:
