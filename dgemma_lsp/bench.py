@@ -8,6 +8,7 @@ import ast
 import random
 import warnings
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from difflib import SequenceMatcher
 from pathlib import Path
 from statistics import fmean, quantiles
 
@@ -38,10 +39,14 @@ class Hole(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """How one hole was filled; `ms` in the daemon, as the request's whole time."""
+    """How one hole was filled; `ms` in the daemon, as the request's whole time.
+
+    `similar` to what was cut out is from 0 to 1.
+    """
 
     shown: bool
     exact: bool
+    similar: float
     parses: bool
     parses_empty: bool
     ms: float
@@ -155,6 +160,7 @@ def judge(hole: Hole, given: at_cursor.Insertion) -> Outcome:
     return Outcome(
         shown=bool(given.text),
         exact=given.text == hole.middle,
+        similar=SequenceMatcher(None, hole.middle, given.text, autojunk=False).ratio(),
         parses=parses(hole.filled(given.text)),
         parses_empty=parses(hole.filled("")),
         ms=given.ms,

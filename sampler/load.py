@@ -59,7 +59,7 @@ def load(
     where = pick_device(device)
     wanted = pick_dtype(dtype, where)
     try:
-        with _quiet():
+        with quiet():
             config = _config(name, source)
             options = _options(name, config, where, wanted, quantize)
             model = _model(name, source, options)
@@ -163,7 +163,7 @@ def _model(name: str, source: str, options: dict[str, Any]) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers' bars and remarks off stderr; what matters of them is raised."""
     from transformers.utils import logging
 

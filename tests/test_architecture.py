@@ -60,6 +60,8 @@ INSIDE = {
     "batch_lines": {"at_cursor", "client"},
     "batch_progress": {"control"},
     "batch_queue": set(),
+    "tune": {"at_cursor", "bench", "client"},
+    "tune_plot": {"tune"},
     "demo": {"client", "context", "ghost", "progress"},
     "doctor": {"checkpoints", "client", "control", "linking"},
     "terminal_chat": {"checkpoints", "progress", "runtime"},
@@ -90,6 +92,9 @@ RESERVED = {
         "dgemma_lsp.client",
         "dgemma_lsp.terminal_chat",
     },
+    "matplotlib": {"dgemma_lsp.tune_plot"},
+    "plotext": {"dgemma_lsp.tune_plot"},
+    "tomlkit": {"dgemma_lsp.tune"},
     "click": {"dgemma_lsp.cli", "sampler.bench", "sampler.train"},
 }
 

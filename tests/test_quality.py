@@ -110,6 +110,6 @@ def test_human_evals_programs_are_run_beside_yardsticks(editor):
     drawn = {humaneval.SINGLE: humaneval.sample(humaneval.SINGLE, 2, 0, indented=True)}
     section = humaneval.run(editor, drawn, Extent((1,), 1), "line's text", silent)
     by_way = {r["steps"]: r for r in section.rows}
-    assert list(by_way) == [1, "left empty", "the line above", "the line itself"]
-    assert by_way["the line itself"]["pass, %"].mean == 100
-    assert by_way["the line itself"]["standard error"] == 0
+    assert list(by_way) == [1, "left empty", "the line above", "what was cut out"]
+    assert by_way["what was cut out"]["pass, %"].mean == 100
+    assert by_way["what was cut out"]["standard error"] == 0

@@ -32,6 +32,7 @@ from sampler.benchmarks.rig import Told
 from sampler.train import cases, corpus, humaneval, objective, quality, stream
 from sampler.train.editor import Editor
 from sampler.train.forward import TrainingForward
+from sampler.train.prefix_only import PrefixOnly
 
 SEED = 1234
 # Of the windows that the losses are measured on, and their canvases, in tokens.
@@ -107,6 +108,7 @@ class Run:
     size: Size
     seed: int
     indented: bool
+    yardsticks: Sequence[Path]
     tell: Told
 
     @cached_property
@@ -190,7 +192,8 @@ def human_eval_section(run: Run) -> Section:
         for kind in humaneval.KINDS
     }
     cursor = "line's text" if run.indented else "line's start"
-    return humaneval.run(run.editor, drawn, run.extent, cursor, run.tell)
+    others = [PrefixOnly(path) for path in run.yardsticks]
+    return humaneval.run(run.editor, drawn, run.extent, cursor, run.tell, others)
 
 
 SECTIONS: dict[str, Callable[[Run], Section]] = {
@@ -225,6 +228,13 @@ SECTIONS: dict[str, Callable[[Run], Section]] = {
     show_default=True,
     help="Where HumanEval's lines begin: behind the indentation, or before it as published.",
 )
+@click.option(
+    "--yardstick",
+    type=click.Path(path_type=Path, exists=True),
+    multiple=True,
+    help="A causal checkpoint to fill HumanEval's holes too: a folder, or a .gguf file, which "
+    "needs the package gguf.",
+)
 @click.option("--quick", is_flag=True, help="Few holes in 4 steps, each once.")
 @click.option("--only", type=click.Choice(list(SECTIONS)), multiple=True, help="This section.")
 @click.option(
@@ -244,6 +254,7 @@ def evaluate(
     seeds: int | None,
     seed: int,
     cursor: str,
+    yardstick: tuple[Path, ...],
     quick: bool,
     only: tuple[str, ...],
     config_file: Path | None,
@@ -260,7 +271,7 @@ def evaluate(
     config = options.load(config_file) if config_file else options.Config()
     screen = Console(stderr=True)
     with screen.status("starting") as status:
-        run = Run(model, packages, config, size, seed, cursor == "text", status.update)
+        run = Run(model, packages, config, size, seed, cursor == "text", yardstick, status.update)
         _measure(run, [name for name in SECTIONS if not only or name in only], out)
 
 

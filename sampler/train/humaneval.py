@@ -15,6 +15,7 @@ from sampler.benchmarks.report import Row, Section, percentile
 from sampler.benchmarks.rig import Told
 from sampler.train import sandbox, scores
 from sampler.train.editor import Editor, Fill
+from sampler.train.prefix_only import PrefixOnly
 from sampler.train.quality import BASELINES, Extent
 
 SINGLE, MULTI = "single-line", "multi-line"
@@ -68,12 +69,18 @@ def _cases(task: Mapping[str, str], *, single: bool, indented: bool) -> Iterator
 
 
 def run(
-    editor: Editor, given: Mapping[str, Sequence[Case]], extent: Extent, cursor: str, tell: Told
+    editor: Editor,
+    given: Mapping[str, Sequence[Case]],
+    extent: Extent,
+    cursor: str,
+    tell: Told,
+    yardsticks: Sequence[PrefixOnly] = (),
 ) -> Section:
     """Fill the holes of the cases, and count the programs that pass their tests."""
     ways: dict[str, Callable[[Hole], str]] = {
         **BASELINES,
-        "the line itself": lambda hole: hole.middle,
+        **{f"{other.name}, the text before": _by(other) for other in yardsticks},
+        "what was cut out": lambda hole: hole.middle,
     }
     rows: list[Row] = []
     for kind, group in given.items():
@@ -90,7 +97,7 @@ def run(
             times = {"ms p50": percentile(ms, 50), "ms p95": percentile(ms, 95)}
             rows.append({**_row(kind, steps, group, texts), **times})
         for what, text in ways.items():
-            tell(f"HumanEval {kind}: running the tests of {what}")
+            tell(f"HumanEval {kind}: {what}")
             texts = [[text(case.hole)] for case in group]
             rows.append({**_row(kind, what, group, texts), "ms p50": None, "ms p95": None})
     return Section(
@@ -101,9 +108,14 @@ def run(
             f"Cases drawn by seed from all of a kind; seeds of the model: {extent.seeds}. Base "
             "tests, run with limits on time, memory and files, "
             + ("without a network." if sandbox.namespaces() else "sockets refused."),
-            "Bounds: Wilson's, for 95 of 100 samples of cases.",
+            "Bounds: Wilson's, for 95 of 100 samples of cases. Other models read the text before "
+            "the hole alone, greedily, and are told how many lines are missing.",
         ],
     )
+
+
+def _by(other: PrefixOnly) -> Callable[[Hole], str]:
+    return lambda hole: other.write(hole.text[: hole.start], hole.middle.count("\n") + 1)
 
 
 def _row(kind: str, what: int | str, group: Sequence[Case], texts: Sequence[Sequence[str]]) -> Row:
