@@ -53,12 +53,17 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Editor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the language server tells the editor, and what it records.
+    """Where the language server is quiet, what it tells the editor, and what it records.
 
-    `status` and `drafts` are sent to editors that ask for them. `record` keeps what became of each
-    suggestion in a local log, "code" with the texts that were shown, "off" nothing.
+    Unless somebody asks, nothing is completed in `languages_off`, in `files_off` (gitignore
+    patterns) and in longer texts than `max_file_chars`. `status` and `drafts` are sent to editors
+    that ask for them. `record` keeps what became of each suggestion in a local log, "code" with the
+    texts that were shown, "off" nothing.
     """
 
+    languages_off: list[str] = []
+    files_off: list[str] = []
+    max_file_chars: Annotated[int, Meta(ge=0, le=100_000_000)] = 2_000_000
     status: bool = False
     drafts: bool = False
     record: Literal["off", "outcomes", "code"] = "outcomes"

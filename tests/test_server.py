@@ -19,6 +19,7 @@ from dgemma_lsp import protocol, server, wire
 from dgemma_lsp.config import Chat, Completion, Config, Daemon, Model, Paths
 from dgemma_lsp.config import Editor as EditorOptions
 from dgemma_lsp.errors import UserError
+from dgemma_lsp.ignores import NAME
 from dgemma_lsp.outcome_log import OutcomeLog
 from dgemma_lsp.outcomes import Ended
 
@@ -61,6 +62,7 @@ class Editor:
         self.client = client
         self.result = result
         self.version = 0
+        self.statuses: list[Any] = []
 
     def open(self, text: str, uri: str = URI, language: str = "python") -> None:
         self.client.text_document_did_open(
@@ -125,16 +127,22 @@ async def editor(
     config: Config = CONFIG,
     capabilities: t.ClientCapabilities | None = None,
     options: object = None,
+    folders: list[t.WorkspaceFolder] | None = None,
 ) -> AsyncIterator[Editor]:
     client = make_test_lsp_client()
+    statuses: list[Any] = []
+    client.feature(protocol.STATUS)(lambda status: statuses.append(status))
     encoded = msgspec.json.encode(config).decode()
     await client.start_io(sys.executable, "-c", SERVE, str(folder), encoded)
     try:
         params = t.InitializeParams(
             capabilities=capabilities or t.ClientCapabilities(),
             initialization_options=options,  # type: ignore[arg-type]
+            workspace_folders=folders,
         )
-        yield Editor(client, await client.initialize_session(params))
+        one = Editor(client, await client.initialize_session(params))
+        one.statuses = statuses
+        yield one
     finally:
         await client.shutdown_session()
         await client.stop()
@@ -568,6 +576,95 @@ async def test_what_cannot_be_read_of_an_item_stops_nothing(folder: Path) -> Non
         assert texts(await one.ask(0, 4)) == ["ab"]
 
 
+# -- why nothing, pause, how it is ---------------------------------------------------------------
+
+
+async def run(one: Editor, command: str, *arguments: object) -> Any:
+    params = t.ExecuteCommandParams(command, arguments=list(arguments))
+    return await one.client.workspace_execute_command_async(params)
+
+
+def answered(answer: Any) -> tuple[str, str]:
+    return tuple(answer.values()) if isinstance(answer, dict) else (answer.reason, answer.text)
+
+
+async def test_why_nothing_is_shown_is_answered_as_request_and_as_command(folder: Path) -> None:
+    async with ScriptedDaemon(folder / "daemon.sock", answering("1")), editor(folder) as one:
+        one.open("x = y\nzé = \n")
+        inside, end = {"line": 0, "character": 4}, {"line": 1, "character": 5}
+        at = {"textDocument": {"uri": URI}}
+        reason, text = answered(await one.send(protocol.EXPLAIN, at | {"position": inside}))
+        assert (reason, "inside a word" in text) == ("mid-word", True)
+        assert answered(await run(one, "dgemma.explain", URI, inside)) == (reason, text)
+        assert answered(await one.send(protocol.EXPLAIN, at | {"position": end}))[0] == "shown"
+        with pytest.raises(JsonRpcException, match="position"):
+            await one.send(protocol.EXPLAIN, at)
+
+
+async def test_a_pause_ends_what_is_under_way_and_lasts_until_it_is_over(folder: Path) -> None:
+    answers = [silent, answering("1")]
+
+    async def script(message: wire.Request, send: Send) -> None:
+        await answers.pop(0)(message, send)
+
+    async with ScriptedDaemon(folder / "daemon.sock", script) as daemon, editor(folder) as one:
+        one.open("x = ")
+        under_way = one.ask(0, 4)
+        await completes(daemon)
+        await run(one, "dgemma.pause")
+        assert texts(await under_way) == []
+        assert texts(await one.ask(0, 4, trigger=1)) == []
+        await run(one, "dgemma.resume")
+        assert texts(await one.ask(0, 4)) == ["1"]
+        assert len(daemon._of(wire.Complete)) == 2
+
+
+async def test_a_dismissed_item_is_not_shown_again_by_itself(folder: Path) -> None:
+    async with ScriptedDaemon(folder / "daemon.sock", answering("1")), editor(folder) as one:
+        one.open("x = ")
+        [item] = await one.ask(0, 4)
+        one.client.protocol.notify(protocol.DID_REJECT, {"item": told(item)})
+        assert texts(await one.ask(0, 4)) == []
+        assert texts(await one.ask(0, 4, trigger=1)) == ["1"]
+
+
+async def test_how_it_is_is_told_to_an_editor_that_asks_for_it(folder: Path) -> None:
+    options = {"editor": {"status": True}}
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("1")),
+        editor(folder, options=options) as one,
+    ):
+        one.open("x = ")
+        assert texts(await one.ask(0, 4)) == ["1"]
+        await run(one, "dgemma.pause")
+        await run(one, "dgemma.resume")
+        states = [status.state for status in one.statuses]
+        assert states[:1] + states[-4:] == ["starting", "busy", "ready", "paused", "ready"]
+        assert {status.model for status in one.statuses} == {"scripted"}
+        assert one.statuses[-1].text == "scripted is ready"
+    async with ScriptedDaemon(folder / "daemon.sock", answering("1")), editor(folder) as other:
+        other.open("x = ")
+        assert texts(await other.ask(0, 4)) == ["1"]
+        assert other.statuses == []
+
+
+async def test_every_folder_of_the_workspace_may_leave_files_out(folder: Path) -> None:
+    roots = [folder / "one", folder / "zwei ü"]
+    for root in roots:
+        root.mkdir()
+        (root / NAME).write_text(f"{root.name}.py\n")
+    folders = [t.WorkspaceFolder(root.as_uri(), root.name) for root in roots]
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("1")),
+        editor(folder, folders=folders) as one,
+    ):
+        for root in roots:
+            for name, expected in ((root.name, []), ("other", ["1"])):
+                uri = (root / f"{name}.py").as_uri()
+                one.open("x = ", uri)
+                assert texts(await one.ask(0, 4, uri=uri, trigger=1)) == expected
+
+
 # -- cancelling, newest wins, stale --------------------------------------------------------------
 
 
@@ -585,12 +682,12 @@ async def test_the_editor_s_cancel_reaches_the_daemon(folder: Path) -> None:
 
 async def test_a_newer_request_of_the_document_ends_the_older_one(folder: Path) -> None:
     async def script(message: wire.Request, send: Send) -> None:
-        if isinstance(message, wire.Complete) and message.prefix == "x = 2":
+        if isinstance(message, wire.Complete) and message.prefix == "x = (":
             await answering("3")(message, send)
 
     other = "file:///other.py"
     async with ScriptedDaemon(folder / "daemon.sock", script) as daemon, editor(folder) as one:
-        one.open("x = 22")
+        one.open("x = ((")
         one.open("z", uri=other)
         elsewhere = one.ask(0, 1, uri=other, id="elsewhere")
         older = one.ask(0, 4, id="older")
@@ -638,10 +735,8 @@ async def test_an_answer_to_an_older_version_is_dropped(folder: Path) -> None:
     )
     async with ScriptedDaemon(folder / "daemon.sock", script) as daemon:
         assert [item.insert_text for item in await server.suggest(ls, params)] == ["1"]
-        ls.suggestions.forget(URI)
         assert await server.suggest(ls, params) == []
-        assert ls.suggestions.find(URI, "x = ", "").rests == []
-        await ls.links.close()
+        await ls.contact.close()
 
 
 async def test_a_request_that_names_another_version_than_the_document_s_is_stale(
