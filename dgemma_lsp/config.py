@@ -6,7 +6,7 @@ options of the command over it. Unknown keys are refused, with their path.
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -143,14 +143,21 @@ def load(path: Path) -> Config:
     Raises UserError, naming the file and the key, for anything that cannot be taken.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return Config()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise UserError(f"{path}: cannot be read: {exc}") from exc
-    try:
-        return msgspec.convert(tomllib.loads(text), Config)
-    except tomllib.TOMLDecodeError as exc:
-        raise UserError(f"{path}: not valid TOML: {exc}") from exc
+        return msgspec.convert(read(path), Config)
     except msgspec.ValidationError as exc:
         raise UserError(f"{path}: {exc}; see the options in the README") from exc
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return what the TOML file says, unchecked; nothing if it is missing.
+
+    Raises UserError where it cannot be read.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except tomllib.TOMLDecodeError as exc:
+        raise UserError(f"{path}: not valid TOML: {exc}") from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise UserError(f"{path}: cannot be read: {exc}") from exc

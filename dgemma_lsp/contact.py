@@ -6,7 +6,7 @@ It asks for no completion, and knows no editor: whoever it serves is told throug
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from dgemma_lsp import control
@@ -133,15 +133,8 @@ class Contact:
         await self._links.close()
 
     async def _begin(self) -> None:
-        try:
-            link = await self.link()
-        except DgemmaError:
-            return  # told by `_failed`
-        if link.welcome.model != self._config.model.name:
-            self._tell(
-                f"the running daemon serves the model {link.welcome.model}, not "
-                f"{self._config.model.name}; run `dgemma stop` to have it started anew"
-            )
+        with suppress(DgemmaError):  # told by `_failed`
+            await self.link()
 
     def _greet(self, link: Link) -> None:
         self._greeted = link
@@ -150,6 +143,11 @@ class Contact:
         self._condition.model = link.welcome.model
         self._condition.loading = link.welcome.state
         self._show()
+        if link.welcome.model != self._config.model.name:
+            self._tell(
+                f"the running daemon serves the model {link.welcome.model}, not "
+                f"{self._config.model.name}; run `dgemma stop` to have it started anew"
+            )
         if link.welcome.state in ("loading", "restarting"):
             self._do(self._look(link))
 

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,9 +23,10 @@ from dgemma_lsp import __version__, protocol
 from dgemma_lsp.completer import Answer, Completer
 from dgemma_lsp.config import Config, Paths
 from dgemma_lsp.contact import Contact
-from dgemma_lsp.errors import DgemmaError, UserError
+from dgemma_lsp.errors import DgemmaError
 from dgemma_lsp.outcome_log import OutcomeLog
 from dgemma_lsp.outcomes import Offer
+from dgemma_lsp.overlay import known_sections, lay_editor_over
 from dgemma_lsp.protocol import (
     EditorProtocol,
     EditorWorkspace,
@@ -38,28 +39,34 @@ from dgemma_lsp.quiet import TEXTS, Place
 from dgemma_lsp.recorder import Recorder
 from dgemma_lsp.status import Status
 
+SETTINGS_S = 2.0  # how long an editor may take to tell its settings
+
 log = logging.getLogger(__name__)
 
 Items = list[t.InlineCompletionItem]
 
 
-def run(config: Config, paths: Paths) -> None:
-    """Serve one editor on stdin and stdout until it leaves."""
+def run(config: Config, paths: Paths, problems: Sequence[str] = ()) -> None:
+    """Serve one editor on stdin and stdout until it leaves.
+
+    `problems` are those of the configuration file, for the person to see.
+    """
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    build(config, paths).start_io()
+    build(config, paths, problems).start_io()
 
 
-def build(config: Config, paths: Paths) -> "Server":
+def build(config: Config, paths: Paths, problems: Sequence[str] = ()) -> "Server":
     """Return the server with its handlers, not yet listening."""
-    server = Server(config, paths)
+    server = Server(config, paths, problems)
     handlers: dict[str, Any] = {
         t.INITIALIZE: initialize,
         t.INITIALIZED: initialized,
         t.SHUTDOWN: shutdown,
+        t.WORKSPACE_DID_CHANGE_CONFIGURATION: did_change_configuration,
         t.TEXT_DOCUMENT_DID_CHANGE: did_change,
         t.TEXT_DOCUMENT_DID_CLOSE: did_close,
         protocol.DID_SHOW: did_show,
@@ -88,7 +95,7 @@ def build(config: Config, paths: Paths) -> "Server":
 class Server(LanguageServer):
     """What the handlers share; one editor, one contact with the daemon."""
 
-    def __init__(self, config: Config, paths: Paths) -> None:
+    def __init__(self, config: Config, paths: Paths, problems: Sequence[str]) -> None:
         super().__init__(
             "dgemma", __version__, protocol_cls=EditorProtocol, converter_factory=make_converter
         )
@@ -98,13 +105,34 @@ class Server(LanguageServer):
         self.completer = Completer(config, self.contact, self.roots)
         self.recorder = Recorder(OutcomeLog(paths.outcomes), config.editor)
         self.newest = Newest()
-        self.refused_options: UserError | None = None
+        self.starting: asyncio.Task[None] | None = None
+        self._base = config
+        self._problems = list(problems)
+        self._layers: dict[str, object] = {}
+        self.unheard = self._problems
         self._told: set[str] = set()
 
     def roots(self) -> list[Path]:
         """Return the workspace's folders."""
         uris = [*self.workspace.folders] or [self.workspace.root_uri or ""]
         return [path for uri in uris if (path := path_of(uri))]
+
+    def set_options(self, source: str, tree: object) -> None:
+        """Go by an editor's options; those of another source stay, the later one above."""
+        self._layers[source] = tree
+        config, problems = self._base, list(self._problems)
+        for name, options in self._layers.items():
+            config, more = lay_editor_over(config, options, name, str(self.paths.config_file))
+            problems += more
+        self.config = self.completer.config = config
+        self.recorder.options = config.editor
+        self.contact.configure(config)
+        self.unheard = problems
+
+    def tell_problems(self) -> None:
+        """Show the user which options could not be taken."""
+        for problem in self.unheard:
+            self.tell(problem)
 
     def tell(self, message: str) -> None:
         """Show the user what to act on, once."""
@@ -177,20 +205,24 @@ async def initialize(ls: Server, params: t.InitializeParams) -> None:
         list(base.folders.values()),
         base.position_encoding,
     )
-    try:
-        ls.config = lay_over(ls.config, params.initialization_options, ls.paths)
-    except UserError as exc:
-        ls.refused_options = exc
-    ls.contact.configure(ls.config)
-    ls.completer.config = ls.config
-    ls.recorder.options = ls.config.editor
+    ls.set_options("initializationOptions", params.initialization_options)
 
 
 async def initialized(ls: Server, params: t.InitializedParams) -> None:
-    """Find the daemon, or start it, before the first key is typed."""
-    if ls.refused_options is not None:
-        ls.tell(str(ls.refused_options))
-    ls.contact.begin()
+    """Ask for the editor's settings and find the daemon, before the first key is typed."""
+    # Not awaited here: pygls cannot take back a notification's handler when the editor leaves.
+    ls.starting = asyncio.create_task(start(ls))
+
+
+async def did_change_configuration(ls: Server, params: t.DidChangeConfigurationParams) -> None:
+    """Go by the editor's settings as they are now."""
+    if tells_settings(ls.client_capabilities):
+        await pull_settings(ls)
+    else:
+        settings = params.settings
+        ours = settings.get("dgemma", settings) if isinstance(settings, dict) else settings
+        ls.set_options("settings", known_sections(ours))
+    ls.tell_problems()
 
 
 async def shutdown(ls: Server, params: None) -> None:
@@ -277,6 +309,45 @@ async def explain_here(ls: Server, uri: Any, position: Any) -> dict[str, str]:
     return await explain(ls, {"textDocument": {"uri": uri}, "position": position})
 
 
+# -- settings ------------------------------------------------------------------------------------
+
+
+async def start(ls: Server) -> None:
+    """Go by the editor's settings, then make contact with the daemon that they name."""
+    if tells_settings(ls.client_capabilities):
+        await pull_settings(ls)
+    ls.tell_problems()
+    ls.contact.begin()
+    if registers_settings(ls.client_capabilities):
+        registration = t.Registration(
+            "dgemma", t.WORKSPACE_DID_CHANGE_CONFIGURATION, {"section": "dgemma"}
+        )
+        await ls.client_register_capability_async(t.RegistrationParams([registration]))
+
+
+async def pull_settings(ls: Server) -> None:
+    """Ask for the settings; an editor that does not answer keeps nobody waiting."""
+    items = [t.ConfigurationItem(section="dgemma")]
+    try:
+        async with asyncio.timeout(SETTINGS_S):
+            answer = await ls.workspace_configuration_async(t.ConfigurationParams(items))
+    except (TimeoutError, JsonRpcException) as exc:
+        log.warning("the editor tells no settings: %s", exc or "no answer")
+        return
+    ls.set_options("settings", known_sections(next(iter(answer or []), None)))
+
+
+def tells_settings(capabilities: t.ClientCapabilities) -> bool:
+    """Tell whether the editor can be asked for its settings."""
+    return bool(capabilities.workspace and capabilities.workspace.configuration)
+
+
+def registers_settings(capabilities: t.ClientCapabilities) -> bool:
+    """Tell whether the editor wants to be asked to tell of changed settings."""
+    change = capabilities.workspace and capabilities.workspace.did_change_configuration
+    return bool(change and change.dynamic_registration)
+
+
 # -- what the handlers do ------------------------------------------------------------------------
 
 
@@ -350,35 +421,3 @@ def to_item(text: str, place: t.Range, id: str) -> t.InlineCompletionItem:
     """Return the item that puts a text in place; an item always says its range."""
     command = t.Command(title="", command=protocol.ACCEPTED, arguments=[id])
     return t.InlineCompletionItem(insert_text=text, range=place, command=command)
-
-
-def lay_over(config: Config, options: object, paths: Paths) -> Config:
-    """Lay the editor's initializationOptions over the configuration.
-
-    They are an object with the keys of the configuration file. Raises UserError for anything else,
-    and for what the daemon alone reads: it may serve other editors as well.
-    """
-    if options is None:
-        return config
-    if not isinstance(options, dict):
-        raise UserError(f"initializationOptions must be an object, not {options!r}; it is ignored")
-    tree = msgspec.to_builtins(config)
-    for section, values in options.items():
-        both = isinstance(values, dict) and isinstance(tree.get(section), dict)
-        tree[section] = tree[section] | values if both else values
-    try:
-        laid = msgspec.convert(tree, Config)
-    except msgspec.ValidationError as exc:
-        raise UserError(f"initializationOptions: {exc}; all of them are ignored") from exc
-    ours = msgspec.structs.replace(
-        config,
-        completion=laid.completion,
-        editor=laid.editor,
-        model=msgspec.structs.replace(config.model, name=laid.model.name),
-    )
-    if laid != ours:
-        raise UserError(
-            "initializationOptions: an editor sets completion, editor and model.name only; all of "
-            f"them are ignored; put what is for the daemon into {paths.config_file}"
-        )
-    return laid

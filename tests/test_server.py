@@ -16,9 +16,8 @@ from pytest_lsp import LanguageClient, client_capabilities, make_test_lsp_client
 from scripted_daemon import ScriptedDaemon, Send, answering, silent
 
 from dgemma_lsp import protocol, server, wire
-from dgemma_lsp.config import Chat, Completion, Config, Daemon, Model, Paths
+from dgemma_lsp.config import Completion, Config, Model, Paths
 from dgemma_lsp.config import Editor as EditorOptions
-from dgemma_lsp.errors import UserError
 from dgemma_lsp.ignores import NAME
 from dgemma_lsp.outcome_log import OutcomeLog
 from dgemma_lsp.outcomes import Ended
@@ -36,7 +35,7 @@ client.EXIT_GRACE_S = 0.0
 client.FIRST_PAUSE_S = 0.01
 folder = Path(sys.argv[1])
 paths = Paths(config_file=folder / "config.toml", runtime=folder, state=folder)
-server.run(msgspec.json.decode(sys.argv[2], type=Config), paths)
+server.run(msgspec.json.decode(sys.argv[2], type=Config), paths, sys.argv[3:])
 """
 
 
@@ -63,6 +62,7 @@ class Editor:
         self.result = result
         self.version = 0
         self.statuses: list[Any] = []
+        self.registered: asyncio.Queue[Any] = asyncio.Queue()
 
     def open(self, text: str, uri: str = URI, language: str = "python") -> None:
         self.client.text_document_did_open(
@@ -128,12 +128,18 @@ async def editor(
     capabilities: t.ClientCapabilities | None = None,
     options: object = None,
     folders: list[t.WorkspaceFolder] | None = None,
+    settings: object = None,
+    problem: str | None = None,
 ) -> AsyncIterator[Editor]:
     client = make_test_lsp_client()
+    client.set_configuration({"dgemma": settings})
+    registered: asyncio.Queue[Any] = asyncio.Queue()
+    client.feature(t.CLIENT_REGISTER_CAPABILITY)(lambda p: registered.put_nowait(p.registrations))
     statuses: list[Any] = []
     client.feature(protocol.STATUS)(lambda status: statuses.append(status))
     encoded = msgspec.json.encode(config).decode()
-    await client.start_io(sys.executable, "-c", SERVE, str(folder), encoded)
+    problems = [problem] if problem else []
+    await client.start_io(sys.executable, "-c", SERVE, str(folder), encoded, *problems)
     try:
         params = t.InitializeParams(
             capabilities=capabilities or t.ClientCapabilities(),
@@ -141,7 +147,7 @@ async def editor(
             workspace_folders=folders,
         )
         one = Editor(client, await client.initialize_session(params))
-        one.statuses = statuses
+        one.statuses, one.registered = statuses, registered
         yield one
     finally:
         await client.shutdown_session()
@@ -881,7 +887,7 @@ async def test_an_editor_that_leaves_while_the_daemon_starts_leaves_no_complaint
         assert (process.returncode, log) == (0, b"")
 
 
-# -- initializationOptions -----------------------------------------------------------------------
+# -- the editor's settings -----------------------------------------------------------------------
 
 
 async def test_the_editor_s_options_are_laid_over_the_configuration(folder: Path) -> None:
@@ -898,61 +904,80 @@ async def test_the_editor_s_options_are_laid_over_the_configuration(folder: Path
         assert not one.client.messages
 
 
-async def test_bad_options_are_told_once_and_the_defaults_serve(folder: Path) -> None:
+async def test_a_bad_option_is_told_once_and_the_others_hold(folder: Path) -> None:
     options = {"completion": {"steps": 8, "candidates": 99}}
     async with (
         ScriptedDaemon(folder / "daemon.sock", answering("y")) as daemon,
         editor(folder, options=options) as one,
     ):
-        told = await one.told()
-        assert "$.completion.candidates" in told
+        assert "initializationOptions: completion.candidates = 99" in await one.told()
         one.open("x = ")
         assert texts(await one.ask(0, 4)) == ["y"]
-        assert (await completes(daemon)).sampling.max_steps is None
+        assert (await completes(daemon)).sampling.max_steps == 8
         assert len(one.client.messages) == 1
 
 
-PATHS = Paths(config_file=Path("/c.toml"), runtime=Path("/r"), state=Path("/s"))
-BASE = Config(
-    model=Model(name="m", device="cpu"),
-    completion=Completion(steps=3, deadline_ms=500),
-    chat=Chat(max_tokens=9),
-    daemon=Daemon(port=7),
-)
+async def test_what_is_wrong_in_the_configuration_file_is_told_too(folder: Path) -> None:
+    problem = "config.toml: completion.steps = -1: too small"
+    async with ScriptedDaemon(folder / "daemon.sock", silent), editor(folder, problem=problem) as o:
+        assert await o.told() == f"dgemma: {problem}"
 
 
-@pytest.mark.parametrize(
-    ("options", "change"),
-    [
-        (None, {}),
-        ({}, {}),
-        ({"completion": {}}, {}),
-        ({"daemon": {"port": 7}}, {}),
-        ({"completion": {"steps": 8}}, {"completion": Completion(steps=8, deadline_ms=500)}),
-        ({"model": {"name": "n"}}, {"model": Model(name="n", device="cpu")}),
-    ],
-)
-def test_options_change_what_they_name_and_nothing_else(
-    options: object, change: dict[str, Any]
+PULLING = t.ClientCapabilities(workspace=t.WorkspaceClientCapabilities(configuration=True))
+
+
+async def test_an_editor_that_tells_its_settings_is_asked_for_them_and_again_when_they_change(
+    folder: Path,
 ) -> None:
-    assert server.lay_over(BASE, options, PATHS) == msgspec.structs.replace(BASE, **change)
+    settings = {"completion": {"steps": 5, "candidates": None}, "trace": {"server": "off"}}
+    options = {"completion": {"steps": 8, "deadline_ms": 4321}}
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("y")) as daemon,
+        editor(folder, capabilities=PULLING, options=options, settings=settings) as one,
+    ):
+        await daemon.heard_of(wire.Hello)  # only after the settings came
+        one.open("x = ")
+        await one.ask(0, 4, trigger=1)
+        first = await completes(daemon)
+        assert (first.sampling.max_steps, first.deadline_ms, first.candidates) == (5, 4321, 3)
+        changed = {"completion": {"steps": 6, "candidates": "x"}}
+        one.client.set_configuration({"dgemma": changed})
+        one.client.workspace_did_change_configuration(t.DidChangeConfigurationParams(None))
+        assert "settings: completion.candidates = 'x'" in await one.told()
+        await one.ask(0, 4, trigger=1)
+        assert (await completes(daemon, 2)).sampling.max_steps == 6
+        assert len(one.client.messages) == 1
 
 
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        ([], r"must be an object, not \[\]"),
-        ("x", "must be an object, not 'x'"),
-        ({"completion": 3}, r"\$\.completion"),
-        ({"completion": {"steps": -1}}, r"\$\.completion\.steps"),
-        ({"completion": {"steps": "8"}}, r"\$\.completion\.steps"),
-        ({"completion": {"step": 8}}, "step"),
-        ({"compeltion": {"steps": 8}}, "compeltion"),
-        ({"daemon": {"port": 8}}, "/c.toml"),
-        ({"model": {"device": "cuda"}}, "/c.toml"),
-        ({"chat": {"max_tokens": 1}}, "/c.toml"),
-    ],
-)
-def test_options_that_cannot_be_taken_are_refused_by_name(options: object, told: str) -> None:
-    with pytest.raises(UserError, match=told):
-        server.lay_over(BASE, options, PATHS)
+@pytest.mark.parametrize("wrapped", [True, False])
+async def test_settings_that_an_editor_sends_by_itself_are_taken(
+    folder: Path, wrapped: bool
+) -> None:
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("y")) as daemon,
+        editor(folder) as one,
+    ):
+        one.open("x = ")
+        settings: dict[str, Any] = {"completion": {"steps": 7}}
+        one.client.workspace_did_change_configuration(
+            t.DidChangeConfigurationParams({"dgemma": settings} if wrapped else settings)
+        )
+        await one.ask(0, 4)
+        assert (await completes(daemon)).sampling.max_steps == 7
+        one.client.workspace_did_change_configuration(t.DidChangeConfigurationParams(None))
+        await one.ask(0, 4, trigger=1)
+        assert (await completes(daemon, 2)).sampling.max_steps is None
+        assert not one.client.messages
+
+
+async def test_an_editor_that_wants_to_be_asked_for_changes_is_asked(folder: Path) -> None:
+    change = t.DidChangeConfigurationClientCapabilities(dynamic_registration=True)
+    capabilities = t.ClientCapabilities(
+        workspace=t.WorkspaceClientCapabilities(did_change_configuration=change)
+    )
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", silent),
+        editor(folder, capabilities=capabilities) as one,
+    ):
+        [registration] = await one.registered.get()
+        assert registration.method == t.WORKSPACE_DID_CHANGE_CONFIGURATION
