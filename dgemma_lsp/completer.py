@@ -31,6 +31,7 @@ from dgemma_lsp.errors import (
 )
 from dgemma_lsp.ghost import to_ghost_text
 from dgemma_lsp.ignores import Ignores
+from dgemma_lsp.neighbours import Neighbours, lay_before
 from dgemma_lsp.pace import Pace
 from dgemma_lsp.quiet import Facts, Place, Reason, Rejections, why_quiet
 from dgemma_lsp.runs import Heard, Run
@@ -71,6 +72,7 @@ class Completer:
         self._ids = map(str, itertools.count(1))
         self._pace = Pace()
         self._suggestions = Suggestions()
+        self._neighbours = Neighbours()
         self._rejections = Rejections()
         self._ignores = Ignores()
         self._runs: dict[str, Run[Answer]] = {}
@@ -102,8 +104,18 @@ class Completer:
             return reason
         return (await self.complete(place)).reason
 
-    def changed(self, uri: str, document: str) -> None:
-        """End what is asked about a document that has gone on differently."""
+    def opened(self, uri: str, path: Path | None, document: str, line: int = 0) -> None:
+        """Take note of a document that others may read about, around this line."""
+        if not self.config.completion.context_chars:
+            return
+        if path is None or self._ignores.leave_out(path, self._roots()):
+            self._neighbours.forget(uri)
+        else:
+            self._neighbours.touched(uri, self._name(path), document, line)
+
+    def changed(self, uri: str, path: Path | None, document: str, line: int) -> None:
+        """End what is asked about a document that has gone on differently, at this line."""
+        self.opened(uri, path, document, line)
         self._pace.key(time.monotonic())
         if (run := self._runs.get(uri)) is not None:
             run.changed(document)
@@ -174,6 +186,7 @@ class Completer:
         request = make_request(
             next(self._ids), place, self.config, previous=previous, priority=priority
         )
+        request = replace(request, prefix=self._behind_others(place, request.prefix))
 
         async def ask(hear: Heard) -> Answer:
             completion = await self._ask(request, hear)
@@ -186,6 +199,17 @@ class Completer:
         run = Run(place, ask)
         run.when_done(lambda: self._steps.update({place.uri: run.steps}))
         return run
+
+    def _behind_others(self, place: Place, prefix: str) -> str:
+        """Return the prefix behind what the model may read of other files."""
+        pieces = self._neighbours.of_others(place.uri, self.config.completion.context_chars)
+        name = self._name(place.path) if place.path else "this file"
+        return lay_before(prefix, name, pieces, place.language)
+
+    def _name(self, path: Path) -> str:
+        """Return the name of a file in its folder of the workspace."""
+        root = next((root for root in self._roots() if path.is_relative_to(root)), path.parent)
+        return path.relative_to(root).as_posix()
 
     def _keep(self, place: Place, texts: Sequence[str]) -> None:
         self._suggestions.keep(place.uri, place.before, place.after, texts)

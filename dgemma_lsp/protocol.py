@@ -3,6 +3,7 @@
 No handler and no policy: `server` has the one, others the other.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -222,3 +223,9 @@ def path_of(uri: str) -> Path | None:
     if urlparse(uri)[0] != "file" or not (path := to_fs_path(uri)):
         return None
     return Path(path)
+
+
+def line_of(changes: Sequence[t.TextDocumentContentChangeEvent]) -> int:
+    """Return the line of the last change; 0 where that is the whole document."""
+    last = changes[-1] if changes else None
+    return last.range.start.line if isinstance(last, t.TextDocumentContentChangePartial) else 0

@@ -31,6 +31,7 @@ from dgemma_lsp.protocol import (
     EditorProtocol,
     EditorWorkspace,
     InlineParams,
+    line_of,
     make_converter,
     offset_at,
     path_of,
@@ -67,6 +68,7 @@ def build(config: Config, paths: Paths, problems: Sequence[str] = ()) -> "Server
         t.INITIALIZED: initialized,
         t.SHUTDOWN: shutdown,
         t.WORKSPACE_DID_CHANGE_CONFIGURATION: did_change_configuration,
+        t.TEXT_DOCUMENT_DID_OPEN: did_open,
         t.TEXT_DOCUMENT_DID_CHANGE: did_change,
         t.TEXT_DOCUMENT_DID_CLOSE: did_close,
         protocol.DID_SHOW: did_show,
@@ -225,11 +227,17 @@ async def shutdown(ls: Server, params: None) -> None:
     ls.recorder.close()
 
 
+async def did_open(ls: Server, params: t.DidOpenTextDocumentParams) -> None:
+    """Let other documents' completions know of this one."""
+    document = params.text_document
+    ls.completer.opened(document.uri, path_of(document.uri), document.text)
+
+
 async def did_change(ls: Server, params: t.DidChangeTextDocumentParams) -> None:
     """End the question under way: its answer would be stale. See what became of the one shown."""
     uri = params.text_document.uri
     text = ls.workspace.get_text_document(uri).source
-    ls.completer.changed(uri, text)
+    ls.completer.changed(uri, path_of(uri), text, line_of(params.content_changes))
     ls.newest.cancel(uri)
     ls.recorder.changed(uri, text)
 

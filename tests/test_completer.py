@@ -248,7 +248,7 @@ class Held:
 
 def overtaken(one: Bench, task: asyncio.Task[Any], middle: str) -> None:
     """Do what a key does: the editor's question ends, and the document has changed."""
-    one.completer.changed(URI, f"x = {middle}\n")
+    one.completer.changed(URI, None, f"x = {middle}\n", 0)
     task.cancel()
 
 
@@ -352,7 +352,7 @@ async def test_while_a_suggestion_is_shown_the_next_is_prepared_after_all_else(
         await held.answer()
         run = one.completer._ahead.run
         assert run is not None and (await run.wait()) is not None
-        one.completer.changed(URI, "x = foo\n")
+        one.completer.changed(URI, None, "x = foo\n", 0)
         assert await one.texts("x = foo¦\n") == ["(1)"]
         # ... and behind that one the next
         [*_, asked] = await one.daemon.heard_of(wire.Complete, 3)
@@ -368,7 +368,7 @@ async def test_a_suggestion_that_is_being_prepared_is_waited_for_where_it_is_wan
         await held.answer()
         await question
         go = await held.going.get()
-        one.completer.changed(URI, "x = foo\n")
+        one.completer.changed(URI, None, "x = foo\n", 0)
         following = asyncio.create_task(one.completer.complete(place("x = foo¦\n")))
         go.set()
         assert (await following).texts == ["(1)"]
@@ -399,3 +399,29 @@ async def test_fast_typing_is_waited_for(bench: Setting, monkeypatch: pytest.Mon
         await one.texts("x = ¦", invoked=True)
         await one.texts("x = f¦")
         assert waits == [0.04], "only where the model is asked, and not by a person"
+
+
+# -- other files ---------------------------------------------------------------------------------
+
+
+async def test_what_was_edited_elsewhere_is_read_first_but_nothing_that_was_left_out(
+    bench: Setting,
+) -> None:
+    completion = Completion(prefetch=False, context_chars=1000)
+    config = Config(model=Model(name="scripted"), completion=completion)
+    async with bench(answering("1"), config) as one:
+        [root] = one.completer._roots()
+        (root / NAME).write_text("secret.py\n")
+        for name in ("b", "secret"):
+            path = root / "pack" / f"{name}.py" if name == "b" else root / f"{name}.py"
+            one.completer.opened(path.as_uri(), path, f"{name} = 1\n")
+        one.completer.changed(URI, root / "a.py", "x = \n", 0)
+        await one.texts("x = ¦\n", path=root / "a.py")
+        assert one.asked[-1].prefix == "# pack/b.py\nb = 1\n\n# a.py\nx = "
+
+
+async def test_without_a_budget_no_other_file_is_read(bench: Setting) -> None:
+    async with bench(answering("1")) as one:
+        one.completer.opened("file:///b.py", Path("/b.py"), "b = 1\n")
+        await one.texts("x = ¦\n")
+        assert one.asked[-1].prefix == "x = "

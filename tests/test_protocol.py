@@ -1,10 +1,20 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
 from lsprotocol import types as t
 from pygls.exceptions import JsonRpcInvalidParams
 
-from dgemma_lsp.protocol import EditorDocument, Item, OfItem, OfPart, offset_at, read
+from dgemma_lsp.protocol import (
+    EditorDocument,
+    Item,
+    OfItem,
+    OfPart,
+    line_of,
+    offset_at,
+    path_of,
+    read,
+)
 
 URI = "file:///a.py"
 
@@ -30,6 +40,37 @@ def test_a_position_is_the_offset_that_editors_mean(
 ) -> None:
     document = EditorDocument(URI, text, 1)
     assert offset_at(document, t.Position(line, character)) == len(prefix)
+
+
+def changed(line: int) -> t.TextDocumentContentChangePartial:
+    return t.TextDocumentContentChangePartial(t.Range(t.Position(line, 1), t.Position(line, 2)), "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ([], 0),
+        ([t.TextDocumentContentChangeWholeDocument("a\nb")], 0),
+        ([changed(7)], 7),
+        ([changed(7), changed(3)], 3),
+    ],
+)
+def test_the_last_change_says_where_somebody_works(changes: list[Any], line: int) -> None:
+    assert line_of(changes) == line
+
+
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("file:///a%20b/w%C3%B6rld.py", "/a b/wörld.py"),
+        ("file:///a b/wörld.py", "/a b/wörld.py"),
+        ("untitled:Untitled-1", None),
+        ("vscode-notebook-cell:/a.ipynb#1", None),
+        ("", None),
+    ],
+)
+def test_only_a_file_has_a_path(uri: str, path: str | None) -> None:
+    assert path_of(uri) == (Path(path) if path else None)
 
 
 ITEM = {
