@@ -21,6 +21,7 @@ from dgemma_lsp.client import Completion, complete
 from dgemma_lsp.config import Config
 from dgemma_lsp.contact import Contact
 from dgemma_lsp.context import for_model, window
+from dgemma_lsp.drafts import Drafted, to_drafted, to_final
 from dgemma_lsp.errors import (
     Busy,
     Cancelled,
@@ -61,14 +62,23 @@ OVERTAKEN = Answer([], "overtaken")
 
 
 class Completer:
-    """Answers one editor's questions for completions."""
+    """Answers one editor's questions for completions.
+
+    `roots` gives the folders of the workspace; `on_draft` hears of what is being written.
+    """
 
     def __init__(
-        self, config: Config, contact: Contact, roots: Callable[[], Sequence[Path]]
+        self,
+        config: Config,
+        contact: Contact,
+        *,
+        roots: Callable[[], Sequence[Path]],
+        on_draft: Callable[[Place, Drafted], None],
     ) -> None:
         self.config = config
         self._contact = contact
         self._roots = roots
+        self._on_draft = on_draft
         self._ids = map(str, itertools.count(1))
         self._pace = Pace()
         self._suggestions = Suggestions()
@@ -156,6 +166,8 @@ class Completer:
             await asyncio.sleep(wait_s)
             self._end_run(place.uri)
         run = self._runs[place.uri] = self._run(place, "interactive", self._keep)
+        if self.config.editor.drafts:
+            self._show_drafts(run)
         return await run.wait() or OVERTAKEN
 
     def _known(self, place: Place) -> list[str]:
@@ -199,6 +211,17 @@ class Completer:
         run = Run(place, ask)
         run.when_done(lambda: self._steps.update({place.uri: run.steps}))
         return run
+
+    def _show_drafts(self, run: Run[Answer]) -> None:
+        max_lines = self.config.completion.max_lines
+        run.on_draft = lambda draft: self._on_draft(
+            run.place, to_drafted(draft, run.place, max_lines)
+        )
+        run.when_done(
+            lambda: self._on_draft(
+                run.place, to_final(run.result.texts if run.result else [], run.place)
+            )
+        )
 
     def _behind_others(self, place: Place, prefix: str) -> str:
         """Return the prefix behind what the model may read of other files."""

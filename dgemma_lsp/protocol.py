@@ -26,6 +26,7 @@ DID_REJECT = "dgemma/didRejectCompletion"
 
 EXPLAIN = "dgemma/explain"
 STATUS = "dgemma/status"
+DRAFT = "dgemma/draft"
 
 ACCEPTED = "dgemma.accepted"
 

@@ -23,6 +23,7 @@ from dgemma_lsp import __version__, protocol
 from dgemma_lsp.completer import Answer, Completer
 from dgemma_lsp.config import Config, Paths
 from dgemma_lsp.contact import Contact
+from dgemma_lsp.drafts import Drafted
 from dgemma_lsp.errors import DgemmaError
 from dgemma_lsp.outcome_log import OutcomeLog
 from dgemma_lsp.outcomes import Offer
@@ -104,10 +105,11 @@ class Server(LanguageServer):
         self.config = config
         self.paths = paths
         self.contact = Contact(config, paths, tell=self.tell, on_status=self.show_status)
-        self.completer = Completer(config, self.contact, self.roots)
+        self.completer = Completer(config, self.contact, roots=self.roots, on_draft=self.show_draft)
         self.recorder = Recorder(OutcomeLog(paths.outcomes), config.editor)
         self.newest = Newest()
         self.starting: asyncio.Task[None] | None = None
+        self.cursors: dict[str, Cursor] = {}  # where it was asked last
         self._base = config
         self._problems = list(problems)
         self._layers: dict[str, object] = {}
@@ -148,6 +150,17 @@ class Server(LanguageServer):
         """Show how things are to an editor that asked for it."""
         if self.config.editor.status:
             self.protocol.notify(protocol.STATUS, msgspec.to_builtins(status))
+
+    def show_draft(self, place: Place, drafted: Drafted) -> None:
+        """Show what is being written where the editor has asked last."""
+        cursor = self.cursors.get(place.uri)
+        if cursor is not None and cursor.place is place:
+            ends = {
+                name: {"line": edge.line, "character": edge.character}
+                for name, edge in (("start", cursor.range.start), ("end", cursor.range.end))
+            }
+            params = {"uri": place.uri, "version": place.version, "range": ends}
+            self.protocol.notify(protocol.DRAFT, params | msgspec.to_builtins(drafted))
 
     def report_server_error(
         self, error: Exception, source: type[PyglsError] | type[JsonRpcException]
@@ -247,6 +260,7 @@ async def did_close(ls: Server, params: t.DidCloseTextDocumentParams) -> None:
     uri = params.text_document.uri
     ls.newest.cancel(uri)
     ls.completer.closed(uri)
+    ls.cursors.pop(uri, None)
     ls.recorder.closed(uri)
 
 
@@ -368,6 +382,7 @@ async def suggest(ls: Server, params: InlineParams) -> Items:
     cursor = where(document, params)
     if cursor is None:
         return []
+    ls.cursors[document.uri] = cursor
     answer = await ls.completer.complete(cursor.place)
     if not answer.texts or document.version != version:
         return []

@@ -64,6 +64,7 @@ class Editor:
         self.result = result
         self.version = 0
         self.statuses: list[Any] = []
+        self.drafts: list[Any] = []
         self.registered: asyncio.Queue[Any] = asyncio.Queue()
 
     def open(self, text: str, uri: str = URI, language: str = "python") -> None:
@@ -139,6 +140,8 @@ async def editor(
     client.feature(t.CLIENT_REGISTER_CAPABILITY)(lambda p: registered.put_nowait(p.registrations))
     statuses: list[Any] = []
     client.feature(protocol.STATUS)(lambda status: statuses.append(status))
+    drafts: list[Any] = []
+    client.feature(protocol.DRAFT)(lambda draft: drafts.append(plain(draft)))
     encoded = msgspec.json.encode(config).decode()
     problems = [problem] if problem else []
     await client.start_io(sys.executable, "-c", SERVE, str(folder), encoded, *problems)
@@ -149,11 +152,18 @@ async def editor(
             workspace_folders=folders,
         )
         one = Editor(client, await client.initialize_session(params))
-        one.statuses, one.registered = statuses, registered
+        one.statuses, one.registered, one.drafts = statuses, registered, drafts
         yield one
     finally:
         await client.shutdown_session()
         await client.stop()
+
+
+def plain(params: Any) -> Any:
+    """Return what pygls makes of parameters that it does not know as what they were."""
+    if not hasattr(params, "_asdict"):
+        return params
+    return {name: plain(value) for name, value in params._asdict().items()}
 
 
 def texts(answer: Any) -> list[str]:
@@ -661,6 +671,24 @@ async def test_how_it_is_is_told_to_an_editor_that_asks_for_it(folder: Path) -> 
         other.open("x = ")
         assert texts(await other.ask(0, 4)) == ["1"]
         assert other.statuses == []
+
+
+async def test_drafts_are_sent_to_an_editor_that_asks_for_them(folder: Path) -> None:
+    async def script(message: wire.Request, send: Send) -> None:
+        assert isinstance(message, wire.Complete)
+        await send(wire.Draft(id=message.id, block=0, step=1, text="é日", stable=1))
+        await answering("é日😋")(message, send)
+
+    options = {"editor": {"drafts": True}}
+    async with ScriptedDaemon(folder / "daemon.sock", script), editor(folder, options=options) as o:
+        o.version = 7
+        o.open("x = ")
+        assert texts(await o.ask(0, 4)) == ["é日😋"]
+        here = {"line": 0, "character": 4}
+        same = {"uri": URI, "version": 7, "range": {"start": here, "end": here}}
+        first, last = o.drafts
+        assert first == same | {"text": "é日", "stable": 1, "final": False}
+        assert last == same | {"text": "é日😋", "stable": 4, "final": True}
 
 
 async def test_every_folder_of_the_workspace_may_leave_files_out(folder: Path) -> None:
