@@ -298,8 +298,8 @@ def make_request(
     """Return what to ask the daemon; automatic requests ask for one candidate."""
     options = config.completion
     prefix, suffix = window(
-        place.before + place.after,
-        len(place.before),
+        place.above + place.before + place.after,
+        len(place.above) + len(place.before),
         prefix_chars=options.prefix_chars,
         suffix_chars=options.suffix_chars,
     )

@@ -52,14 +52,22 @@ class Neighbours:
         self._ring = [piece for piece in self._ring if piece.uri != uri]
 
     def of_others(self, uri: str, chars: int) -> list[Piece]:
-        """Return the pieces of other files that fit into so many characters, the newest last."""
+        """Return pieces of other files, the newest last, together at most so many characters.
+
+        The oldest of them may be cut short.
+        """
         for other in [other for other in self._touched if other != uri]:
             self._cut(other, self._touched.pop(other))
         fitting: list[Piece] = []
         for piece in reversed(self._ring):
-            if piece.uri != uri and (size := len(piece.text) + len(piece.name)) <= chars:
-                fitting.insert(0, piece)
-                chars -= size
+            if piece.uri == uri:
+                continue
+            text = first_lines(piece.text, chars - len(piece.name))
+            if text:
+                fitting.insert(0, piece._replace(text=text))
+            if text != piece.text:
+                break
+            chars -= len(piece.name) + len(text)
         return fitting
 
     def _cut(self, uri: str, touched: _Touched) -> None:
@@ -70,6 +78,13 @@ class Neighbours:
             return
         kept = [piece for piece in self._ring if likeness(piece.text, text) < ALIKE]
         self._ring = [*kept, Piece(uri, touched.name, text)][-PIECES:]
+
+
+def first_lines(text: str, chars: int) -> str:
+    """Return as many whole lines as fit into so many characters."""
+    return (
+        text if len(text) <= chars else text[: text.rfind("\n", 0, max(0, chars) + 1) + 1].rstrip()
+    )
 
 
 def likeness(one: str, other: str) -> float:

@@ -32,6 +32,7 @@ from dgemma_lsp.protocol import (
     EditorProtocol,
     EditorWorkspace,
     InlineParams,
+    cells_above,
     line_of,
     make_converter,
     offset_at,
@@ -72,6 +73,8 @@ def build(config: Config, paths: Paths, problems: Sequence[str] = ()) -> "Server
         t.TEXT_DOCUMENT_DID_OPEN: did_open,
         t.TEXT_DOCUMENT_DID_CHANGE: did_change,
         t.TEXT_DOCUMENT_DID_CLOSE: did_close,
+        t.NOTEBOOK_DOCUMENT_DID_CHANGE: cells_did_change,
+        t.NOTEBOOK_DOCUMENT_DID_CLOSE: cells_did_close,
         protocol.DID_SHOW: did_show,
         protocol.DID_PARTIALLY_ACCEPT: did_partially_accept,
         protocol.DID_REJECT: did_reject,
@@ -100,7 +103,13 @@ class Server(LanguageServer):
 
     def __init__(self, config: Config, paths: Paths, problems: Sequence[str]) -> None:
         super().__init__(
-            "dgemma", __version__, protocol_cls=EditorProtocol, converter_factory=make_converter
+            "dgemma",
+            __version__,
+            notebook_document_sync=t.NotebookDocumentSyncOptions(
+                [t.NotebookDocumentFilterWithNotebook(notebook="*")]
+            ),
+            protocol_cls=EditorProtocol,
+            converter_factory=make_converter,
         )
         self.config = config
         self.paths = paths
@@ -247,21 +256,28 @@ async def did_open(ls: Server, params: t.DidOpenTextDocumentParams) -> None:
 
 
 async def did_change(ls: Server, params: t.DidChangeTextDocumentParams) -> None:
-    """End the question under way: its answer would be stale. See what became of the one shown."""
-    uri = params.text_document.uri
-    text = ls.workspace.get_text_document(uri).source
-    ls.completer.changed(uri, path_of(uri), text, line_of(params.content_changes))
-    ls.newest.cancel(uri)
-    ls.recorder.changed(uri, text)
+    """Look what the change means for what is asked and what is shown."""
+    changed(ls, params.text_document.uri, params.content_changes)
 
 
 async def did_close(ls: Server, params: t.DidCloseTextDocumentParams) -> None:
-    """End the completion under way and forget what was suggested: nobody will see it."""
-    uri = params.text_document.uri
-    ls.newest.cancel(uri)
-    ls.completer.closed(uri)
-    ls.cursors.pop(uri, None)
-    ls.recorder.closed(uri)
+    """End what is asked and forget what was suggested: nobody will see it."""
+    closed(ls, params.text_document.uri)
+
+
+async def cells_did_change(ls: Server, params: t.DidChangeNotebookDocumentParams) -> None:
+    """Do the same for each cell of a notebook that was changed or removed."""
+    cells = params.change.cells
+    for cell in (cells and cells.text_content) or []:
+        changed(ls, cell.document.uri, cell.changes)
+    for removed in (cells and cells.structure and cells.structure.did_close) or []:
+        closed(ls, removed.uri)
+
+
+async def cells_did_close(ls: Server, params: t.DidCloseNotebookDocumentParams) -> None:
+    """Do the same for all cells of a notebook."""
+    for cell in params.cell_text_documents:
+        closed(ls, cell.uri)
 
 
 async def inline_completion(ls: Server, params: InlineParams) -> Items:
@@ -292,7 +308,7 @@ async def explain(ls: Server, params: Any) -> dict[str, str]:
     here = protocol.read(params, protocol.AtPosition)
     document = ls.workspace.get_text_document(here.text_document.uri)
     position = t.Position(here.position.line, here.position.character)
-    reason = await ls.completer.explain(locate(document, t.Range(position, position)).place)
+    reason = await ls.completer.explain(locate(ls, document, t.Range(position, position)).place)
     return {"reason": reason, "text": TEXTS[reason]}
 
 
@@ -367,6 +383,25 @@ def registers_settings(capabilities: t.ClientCapabilities) -> bool:
     return bool(change and change.dynamic_registration)
 
 
+# -- documents -----------------------------------------------------------------------------------
+
+
+def changed(ls: Server, uri: str, changes: Sequence[t.TextDocumentContentChangeEvent]) -> None:
+    """End the question under way: its answer would be stale. See what became of the one shown."""
+    text = ls.workspace.get_text_document(uri).source
+    ls.completer.changed(uri, path_of(uri), text, line_of(changes))
+    ls.newest.cancel(uri)
+    ls.recorder.changed(uri, text)
+
+
+def closed(ls: Server, uri: str) -> None:
+    """Forget a document."""
+    ls.newest.cancel(uri)
+    ls.completer.closed(uri)
+    ls.cursors.pop(uri, None)
+    ls.recorder.closed(uri)
+
+
 # -- what the handlers do ------------------------------------------------------------------------
 
 
@@ -379,7 +414,7 @@ async def suggest(ls: Server, params: InlineParams) -> Items:
     # belongs to names another one.
     if version is None or params.version not in (None, version):
         return []
-    cursor = where(document, params)
+    cursor = where(ls, document, params)
     if cursor is None:
         return []
     ls.cursors[document.uri] = cursor
@@ -391,20 +426,25 @@ async def suggest(ls: Server, params: InlineParams) -> Items:
     return [to_item(text, cursor.range, id) for text, id in zip(texts, ids, strict=True)]
 
 
-def where(document: TextDocument, params: InlineParams) -> Cursor | None:
+def where(ls: Server, document: TextDocument, params: InlineParams) -> Cursor | None:
     """Return where to complete; None for a selected completion that no item could replace."""
     invoked = params.context.trigger_kind == t.InlineCompletionTriggerKind.Invoked
     chosen = params.context.selected_completion_info
     if chosen is None:
-        return locate(document, t.Range(params.position, params.position), invoked=invoked)
+        return locate(ls, document, t.Range(params.position, params.position), invoked=invoked)
     one_line = chosen.range.start.line == chosen.range.end.line
     if not one_line or chosen.range.start.character > chosen.range.end.character:
         return None
-    return locate(document, chosen.range, selected=chosen.text, invoked=invoked)
+    return locate(ls, document, chosen.range, selected=chosen.text, invoked=invoked)
 
 
 def locate(
-    document: TextDocument, range: t.Range, *, selected: str = "", invoked: bool = False
+    ls: Server,
+    document: TextDocument,
+    range: t.Range,
+    *,
+    selected: str = "",
+    invoked: bool = False,
 ) -> Cursor:
     """Return the place where a range of a document would be replaced by what is selected."""
     text = document.source
@@ -418,6 +458,7 @@ def locate(
         after=text[end:],
         selected=selected,
         begun=text[start:end],
+        above="".join(f"{cell.source}\n\n" for cell in cells_above(ls.workspace, document)),
         invoked=invoked,
     )
     return Cursor(place, range)

@@ -77,6 +77,16 @@ def test_the_newest_pieces_that_fit_the_budget_are_given(chars: int, expected: l
     assert sum(len(piece.text) + len(piece.name) for piece in pieces) <= chars
 
 
+@pytest.mark.parametrize(
+    ("chars", "text"),
+    [(4, ""), (6, ""), (7, "one"), (12, "one"), (13, "one\ntwo 2"), (99, "one\ntwo 2")],
+)
+def test_the_last_piece_that_has_room_is_cut_behind_a_line(chars: int, text: str) -> None:
+    neighbours = Neighbours()
+    neighbours.touched("a", "a.py", "one\ntwo 2\n", 0)
+    assert [piece.text for piece in neighbours.of_others("x", chars)] == [text] * bool(text)
+
+
 def test_what_is_forgotten_or_empty_is_given_to_nobody() -> None:
     neighbours = Neighbours()
     neighbours.touched("a", "a.py", "a\n", 0)

@@ -393,6 +393,60 @@ async def test_a_request_that_cannot_be_read_is_answered_and_the_next_one_too(fo
         assert not one.client.messages
 
 
+# -- notebooks -----------------------------------------------------------------------------------
+
+NOTEBOOK = "file:///a.ipynb"
+
+
+async def test_a_cell_is_completed_with_the_cells_above_it_as_they_are_now(folder: Path) -> None:
+    cells = [
+        t.TextDocumentItem(f"vscode-notebook-cell:/a.ipynb#{name}", "python", 1, text)
+        for name, text in (("1", "one = 1"), ("2", "x = "))
+    ]
+    notebook = t.NotebookDocument(
+        NOTEBOOK,
+        "jupyter-notebook",
+        1,
+        [t.NotebookCell(t.NotebookCellKind.Code, cell.uri) for cell in cells],
+    )
+    capabilities = t.ClientCapabilities(
+        notebook_document=t.NotebookDocumentClientCapabilities(
+            t.NotebookDocumentSyncClientCapabilities()
+        )
+    )
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("one + 1")) as daemon,
+        editor(folder, capabilities=capabilities) as one,
+    ):
+        assert one.result.capabilities.notebook_document_sync
+        one.client.notebook_document_did_open(t.DidOpenNotebookDocumentParams(notebook, cells))
+        [item] = await one.ask(0, 4, uri=cells[1].uri)
+        assert item.insert_text == "one + 1"
+        assert (await completes(daemon)).prefix == "one = 1\n\nx = "
+        whole = t.TextDocumentContentChangeWholeDocument
+        edits = [
+            t.NotebookDocumentCellContentChanges(
+                t.VersionedTextDocumentIdentifier(2, cell.uri), [whole(text)]
+            )
+            for cell, text in zip(cells, ("two = 2", "x = one + 1"), strict=True)
+        ]
+        change = t.NotebookDocumentChangeEvent(
+            cells=t.NotebookDocumentCellChanges(text_content=edits)
+        )
+        document = t.VersionedNotebookDocumentIdentifier(2, NOTEBOOK)
+        one.client.notebook_document_did_change(t.DidChangeNotebookDocumentParams(document, change))
+        await one.ask(0, 4, uri=cells[1].uri, trigger=1)
+        assert (await completes(daemon, 2)).prefix == "two = 2\n\nx = "
+        assert [end.outcome for end in recorded(folder)] == ["accepted"]
+        one.client.notebook_document_did_close(
+            t.DidCloseNotebookDocumentParams(
+                t.NotebookDocumentIdentifier(NOTEBOOK),
+                [t.TextDocumentIdentifier(cell.uri) for cell in cells],
+            )
+        )
+        assert texts(await one.ask(0, 4, uri=cells[1].uri)) == []
+
+
 # -- what was suggested already ------------------------------------------------------------------
 
 
