@@ -15,7 +15,7 @@ from dgemma_lsp.quiet import Place
 from dgemma_lsp.runs import Run
 from dgemma_lsp.suggestions import Suggestions
 
-AFTER_S = 0.15  # who types on by then would only take the model's time
+AFTER_S = 0.4  # who types goes on before, and who reads a suggestion takes longer
 
 Result = TypeVar("Result")
 

@@ -14,6 +14,7 @@ from dgemma_lsp.config import Editor
 Reason = Literal[
     "shown",
     # by a rule, without asking the model
+    "not-open",
     "paused",
     "ignored",
     "language-off",
@@ -39,6 +40,7 @@ BEFORE_CHARS = 200  # the text before a cursor by which a place is known again
 
 TEXTS: dict[Reason, str] = {
     "shown": "a suggestion is shown here",
+    "not-open": "the editor has not opened this document here; open it as a file of its own",
     "paused": "completion is paused; resume it by the command dgemma.resume",
     "ignored": "a .dgemmaignore file leaves this file out",
     "language-off": "completion is off for this language (editor.languages_off); invoke it by key",

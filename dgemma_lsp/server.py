@@ -38,7 +38,7 @@ from dgemma_lsp.protocol import (
     offset_at,
     path_of,
 )
-from dgemma_lsp.quiet import TEXTS, Place
+from dgemma_lsp.quiet import TEXTS, Place, Reason
 from dgemma_lsp.recorder import Recorder
 from dgemma_lsp.status import Status
 
@@ -307,8 +307,11 @@ async def explain(ls: Server, params: Any) -> dict[str, str]:
     """Answer why nothing is shown at a place."""
     here = protocol.read(params, protocol.AtPosition)
     document = ls.workspace.get_text_document(here.text_document.uri)
-    position = t.Position(here.position.line, here.position.character)
-    reason = await ls.completer.explain(locate(ls, document, t.Range(position, position)).place)
+    reason: Reason = "not-open"
+    if document.version is not None:
+        position = t.Position(here.position.line, here.position.character)
+        cursor = locate(ls, document, t.Range(position, position))
+        reason = await ls.completer.explain(cursor.place)
     return {"reason": reason, "text": TEXTS[reason]}
 
 

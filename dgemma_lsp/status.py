@@ -6,6 +6,8 @@ from msgspec import Struct
 
 from dgemma_lsp.wire import ModelState
 
+DOCTOR = "`dgemma doctor`"
+
 State = Literal["starting", "loading", "ready", "busy", "paused", "error"]
 
 
@@ -37,7 +39,8 @@ class Condition(Struct, kw_only=True):
         if self.paused:
             return self._is("paused", "paused: run dgemma.resume to get completions again")
         if self.error:
-            return self._is("error", f"{self.error}; `dgemma doctor` tells more")
+            more = "" if DOCTOR in self.error else f"; {DOCTOR} tells more"
+            return self._is("error", self.error + more)
         if not self.linked:
             return self._is("starting", "the daemon is being started")
         match self.loading:

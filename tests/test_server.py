@@ -676,6 +676,8 @@ async def test_why_nothing_is_shown_is_answered_as_request_and_as_command(folder
         assert (reason, "inside a word" in text) == ("mid-word", True)
         assert answered(await run(one, "dgemma.explain", URI, inside)) == (reason, text)
         assert answered(await one.send(protocol.EXPLAIN, at | {"position": end}))[0] == "shown"
+        nowhere = {"textDocument": {"uri": "file:///never.py"}, "position": end}
+        assert answered(await one.send(protocol.EXPLAIN, nowhere))[0] == "not-open"
         with pytest.raises(JsonRpcException, match="position"):
             await one.send(protocol.EXPLAIN, at)
 

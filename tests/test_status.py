@@ -15,6 +15,7 @@ from dgemma_lsp.status import Condition, Status
         (Condition(model="m", linked=True, loading="ready", asked=1), "busy", "writing"),
         (Condition(model="m", linked=True, loading="failed"), "error", "dgemma doctor"),
         (Condition(model="m", error="no weights"), "error", "no weights; `dgemma doctor`"),
+        (Condition(model="m", error="ended; run `dgemma doctor`"), "error", "ended; run `dgemma"),
         (Condition(model="m", error="no weights", paused=True), "paused", "dgemma.resume"),
     ],
 )
@@ -23,7 +24,7 @@ def test_the_state_says_what_holds_completion_up_and_what_to_do(
 ) -> None:
     status = condition.status
     assert (status.state, status.model) == (state, "m")
-    assert text in status.text and "\n" not in status.text
+    assert text in status.text and status.text.count("doctor") <= 1 and "\n" not in status.text
 
 
 def test_what_is_not_known_is_not_sent() -> None:
