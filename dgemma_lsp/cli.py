@@ -430,6 +430,32 @@ def status(ctx: click.Context, as_json: bool) -> int:
 
 @dgemma.command()
 @common
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+@click.pass_context
+def stats(ctx: click.Context, as_json: bool) -> None:
+    """Tell what became of the suggestions in your editors.
+
+    Shown, accepted (those typed key by key among them), taken in part, dismissed, ignored; how much
+    of what was taken still stood half a minute and five minutes later; milliseconds from the
+    editor's question to the answer; denoising steps. The log stays on this machine.
+    """
+    from rich.console import Console
+
+    from dgemma_lsp import stats as outcome
+    from dgemma_lsp.outcome_log import OutcomeLog
+
+    found = settings.read(ctx.ensure_object(Common))
+    figures = outcome.figures(OutcomeLog(found.paths.outcomes).read())
+    if as_json:
+        click.echo(msgspec.json.encode(figures))
+    elif figures:
+        Console().print(outcome.table(figures))
+    else:
+        click.echo(f"no suggestions are recorded yet in {found.paths.outcomes}")
+
+
+@dgemma.command()
+@common
 @click.pass_context
 def stop(ctx: click.Context) -> None:
     """End the daemon; requests in flight fail."""
@@ -575,7 +601,9 @@ def daemon(ctx: click.Context, port: int | None, idle_minutes: float | None) -> 
     """Run the daemon here, with its log on stderr."""
     from dgemma_lsp import daemon as process
 
-    found = settings.read_startable(ctx.ensure_object(Common))
+    found, problems = settings.read_serving(ctx.ensure_object(Common))
+    for problem in problems:
+        click.echo(f"dgemma: {problem}", err=True)
     spin_briefly()
     given = {"port": port, "idle_minutes": idle_minutes}
     values = {name: value for name, value in given.items() if value is not None}
@@ -589,5 +617,5 @@ def lsp(ctx: click.Context) -> None:
     """Serve an editor on stdin and stdout (LSP)."""
     from dgemma_lsp import server
 
-    found = settings.read_startable(ctx.ensure_object(Common))
-    server.run(found.config, found.paths)
+    found, problems = settings.read_serving(ctx.ensure_object(Common))
+    server.run(found.config, found.paths, problems)

@@ -6,7 +6,7 @@ options of the command over it. Unknown keys are refused, with their path.
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -40,6 +40,11 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `causal_tokens` tokens are written one after another and take part in the choice (without the
     option as many as the model itself proposes, 0: none), and `copied` rests of lines that stand
     elsewhere in the text behind the same words.
+
+    `context_chars` of other files, opened or edited last, are read before the prefix.
+
+    Fast typing is waited for, at most `debounce_ms` after a key; with `prefetch` the model goes on
+    behind a suggestion while it is shown.
     """
 
     steps: Annotated[int, Meta(ge=0, le=1024)] = 0
@@ -50,8 +55,28 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     deadline_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = 2000
     prefix_chars: Annotated[int, Meta(ge=64, le=1_000_000)] = 6000
     suffix_chars: Annotated[int, Meta(ge=0, le=1_000_000)] = 2000
+    context_chars: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     max_lines: Annotated[int, Meta(ge=1, le=1000)] = 12
     min_confidence: Annotated[float, Meta(ge=-1e9, le=0)] = -2.0
+    debounce_ms: Annotated[int, Meta(ge=0, le=10_000)] = 75
+    prefetch: bool = True
+
+
+class Editor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the language server is quiet, what it tells the editor, and what it records.
+
+    Unless somebody asks, nothing is completed in `languages_off`, in `files_off` (gitignore
+    patterns) and in longer texts than `max_file_chars`. `status` and `drafts` are sent to editors
+    that ask for them. `record` keeps what became of each suggestion in a local log, "code" with the
+    texts that were shown, "off" nothing.
+    """
+
+    languages_off: list[str] = []
+    files_off: list[str] = []
+    max_file_chars: Annotated[int, Meta(ge=0, le=100_000_000)] = 2_000_000
+    status: bool = False
+    drafts: bool = False
+    record: Literal["off", "outcomes", "code"] = "outcomes"
 
 
 class Chat(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,6 +109,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     model: Model = Model()
     completion: Completion = Completion()
+    editor: Editor = Editor()
     chat: Chat = Chat()
     daemon: Daemon = Daemon()
 
@@ -115,6 +141,11 @@ class Paths(Struct, frozen=True, kw_only=True):
         """The daemon's and the model process's log."""
         return self.state / "daemon.log"
 
+    @property
+    def outcomes(self) -> Path:
+        """What became of the suggestions, JSON lines."""
+        return self.state / "outcomes.jsonl"
+
 
 def load(path: Path) -> Config:
     """Read the TOML file; a missing file gives the defaults.
@@ -122,14 +153,21 @@ def load(path: Path) -> Config:
     Raises UserError, naming the file and the key, for anything that cannot be taken.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return Config()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise UserError(f"{path}: cannot be read: {exc}") from exc
-    try:
-        return msgspec.convert(tomllib.loads(text), Config)
-    except tomllib.TOMLDecodeError as exc:
-        raise UserError(f"{path}: not valid TOML: {exc}") from exc
+        return msgspec.convert(read(path), Config)
     except msgspec.ValidationError as exc:
         raise UserError(f"{path}: {exc}; see the options in the README") from exc
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return what the TOML file says, unchecked; nothing if it is missing.
+
+    Raises UserError where it cannot be read.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except tomllib.TOMLDecodeError as exc:
+        raise UserError(f"{path}: not valid TOML: {exc}") from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise UserError(f"{path}: cannot be read: {exc}") from exc

@@ -15,12 +15,17 @@ from pygls.exceptions import JsonRpcException
 from pytest_lsp import LanguageClient, client_capabilities, make_test_lsp_client
 from scripted_daemon import ScriptedDaemon, Send, answering, silent
 
-from dgemma_lsp import server, wire
-from dgemma_lsp.config import Chat, Completion, Config, Daemon, Model, Paths
-from dgemma_lsp.errors import UserError
+from dgemma_lsp import protocol, server, wire
+from dgemma_lsp.config import Completion, Config, Model, Paths
+from dgemma_lsp.config import Editor as EditorOptions
+from dgemma_lsp.ignores import NAME
+from dgemma_lsp.outcome_log import OutcomeLog
+from dgemma_lsp.outcomes import Ended
 
 URI = "file:///tmp/a%20b/wörld.py"
-CONFIG = Config(model=Model(name="scripted"))
+# What is prepared meanwhile is another request, for which a test must ask.
+ALONE = Completion(prefetch=False)
+CONFIG = Config(model=Model(name="scripted"), completion=ALONE)
 SERVE = """
 import sys
 from pathlib import Path
@@ -32,7 +37,7 @@ client.EXIT_GRACE_S = 0.0
 client.FIRST_PAUSE_S = 0.01
 folder = Path(sys.argv[1])
 paths = Paths(config_file=folder / "config.toml", runtime=folder, state=folder)
-server.run(msgspec.json.decode(sys.argv[2], type=Config), paths)
+server.run(msgspec.json.decode(sys.argv[2], type=Config), paths, sys.argv[3:])
 """
 
 
@@ -58,6 +63,9 @@ class Editor:
         self.client = client
         self.result = result
         self.version = 0
+        self.statuses: list[Any] = []
+        self.drafts: list[Any] = []
+        self.registered: asyncio.Queue[Any] = asyncio.Queue()
 
     def open(self, text: str, uri: str = URI, language: str = "python") -> None:
         self.client.text_document_did_open(
@@ -122,19 +130,40 @@ async def editor(
     config: Config = CONFIG,
     capabilities: t.ClientCapabilities | None = None,
     options: object = None,
+    folders: list[t.WorkspaceFolder] | None = None,
+    settings: object = None,
+    problem: str | None = None,
 ) -> AsyncIterator[Editor]:
     client = make_test_lsp_client()
+    client.set_configuration({"dgemma": settings})
+    registered: asyncio.Queue[Any] = asyncio.Queue()
+    client.feature(t.CLIENT_REGISTER_CAPABILITY)(lambda p: registered.put_nowait(p.registrations))
+    statuses: list[Any] = []
+    client.feature(protocol.STATUS)(lambda status: statuses.append(status))
+    drafts: list[Any] = []
+    client.feature(protocol.DRAFT)(lambda draft: drafts.append(plain(draft)))
     encoded = msgspec.json.encode(config).decode()
-    await client.start_io(sys.executable, "-c", SERVE, str(folder), encoded)
+    problems = [problem] if problem else []
+    await client.start_io(sys.executable, "-c", SERVE, str(folder), encoded, *problems)
     try:
         params = t.InitializeParams(
             capabilities=capabilities or t.ClientCapabilities(),
             initialization_options=options,  # type: ignore[arg-type]
+            workspace_folders=folders,
         )
-        yield Editor(client, await client.initialize_session(params))
+        one = Editor(client, await client.initialize_session(params))
+        one.statuses, one.registered, one.drafts = statuses, registered, drafts
+        yield one
     finally:
         await client.shutdown_session()
         await client.stop()
+
+
+def plain(params: Any) -> Any:
+    """Return what pygls makes of parameters that it does not know as what they were."""
+    if not hasattr(params, "_asdict"):
+        return params
+    return {name: plain(value) for name, value in params._asdict().items()}
 
 
 def texts(answer: Any) -> list[str]:
@@ -212,29 +241,6 @@ async def test_positions_are_read_and_written_in_the_units_of_the_editor(
         assert (await completes(daemon, 2)).prefix == f"a\n{LINE[:COLUMN]}z, "
 
 
-@pytest.mark.parametrize(
-    ("text", "line", "character", "prefix"),
-    [
-        pytest.param("a\n", 1, 0, "a\n", id="after the last line end"),
-        pytest.param("", 0, 0, "", id="in an empty document"),
-        pytest.param("ab", 0, 9, "ab", id="beyond the last line's end"),
-        pytest.param("ab\ncd", 0, 9, "ab", id="beyond a line's end"),
-        pytest.param("ab\ncd", 0, 3, "ab", id="on a line's end"),
-        pytest.param("ab\r\ncd", 0, 3, "ab", id="between two characters of a line end"),
-        pytest.param("ab\r\ncd", 1, 1, "ab\r\nc", id="behind a line end of two"),
-        pytest.param("ab", 7, 0, "ab", id="beyond the document"),
-        pytest.param("é", 7, 0, "é", id="beyond a document in other letters"),
-        pytest.param("a\x0cb\nc\u2028d\ne", 2, 1, "a\x0cb\nc\u2028d\ne", id="form feeds"),
-        pytest.param("😋", 0, 1, "😋", id="inside a pair of surrogates"),
-    ],
-)
-def test_a_position_is_the_offset_that_editors_mean(
-    text: str, line: int, character: int, prefix: str
-) -> None:
-    document = server.EditorDocument(URI, text, 1)
-    assert server.offset_at(document, t.Position(line, character)) == len(prefix)
-
-
 async def test_edits_behind_a_form_feed_reach_their_line(folder: Path) -> None:
     async with (
         ScriptedDaemon(folder / "daemon.sock", answering("y")) as daemon,
@@ -253,7 +259,13 @@ async def test_a_request_says_what_the_daemon_must_know(folder: Path) -> None:
     config = Config(
         model=CONFIG.model,
         completion=Completion(
-            steps=5, candidates=4, deadline_ms=777, prefix_chars=64, suffix_chars=4, max_lines=7
+            prefetch=False,
+            steps=5,
+            candidates=4,
+            deadline_ms=777,
+            prefix_chars=64,
+            suffix_chars=4,
+            max_lines=7,
         ),
     )
     async with (
@@ -275,6 +287,7 @@ async def test_a_request_says_what_the_daemon_must_know(folder: Path) -> None:
             candidates=4,
             max_lines=7,
             deadline_ms=777,
+            drafts=True,
             sampling=wire.Sampling(max_steps=5),
         )
 
@@ -290,7 +303,7 @@ async def test_a_request_says_what_the_daemon_must_know(folder: Path) -> None:
 async def test_one_candidate_comes_by_itself_and_several_distinct_ones_when_invoked(
     folder: Path, trigger: int, kind: str, candidates: int, expected: list[str]
 ) -> None:
-    config = Config(model=CONFIG.model, completion=Completion(candidates=5))
+    config = Config(model=CONFIG.model, completion=Completion(prefetch=False, candidates=5))
     script = answering("a", "b", "a\n", " ", "b")
     async with (
         ScriptedDaemon(folder / "daemon.sock", script) as daemon,
@@ -378,6 +391,60 @@ async def test_a_request_that_cannot_be_read_is_answered_and_the_next_one_too(fo
                 await one.send(t.TEXT_DOCUMENT_INLINE_COMPLETION, params)
         assert texts(await one.ask(0, 4)) == ["y"]
         assert not one.client.messages
+
+
+# -- notebooks -----------------------------------------------------------------------------------
+
+NOTEBOOK = "file:///a.ipynb"
+
+
+async def test_a_cell_is_completed_with_the_cells_above_it_as_they_are_now(folder: Path) -> None:
+    cells = [
+        t.TextDocumentItem(f"vscode-notebook-cell:/a.ipynb#{name}", "python", 1, text)
+        for name, text in (("1", "one = 1"), ("2", "x = "))
+    ]
+    notebook = t.NotebookDocument(
+        NOTEBOOK,
+        "jupyter-notebook",
+        1,
+        [t.NotebookCell(t.NotebookCellKind.Code, cell.uri) for cell in cells],
+    )
+    capabilities = t.ClientCapabilities(
+        notebook_document=t.NotebookDocumentClientCapabilities(
+            t.NotebookDocumentSyncClientCapabilities()
+        )
+    )
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("one + 1")) as daemon,
+        editor(folder, capabilities=capabilities) as one,
+    ):
+        assert one.result.capabilities.notebook_document_sync
+        one.client.notebook_document_did_open(t.DidOpenNotebookDocumentParams(notebook, cells))
+        [item] = await one.ask(0, 4, uri=cells[1].uri)
+        assert item.insert_text == "one + 1"
+        assert (await completes(daemon)).prefix == "one = 1\n\nx = "
+        whole = t.TextDocumentContentChangeWholeDocument
+        edits = [
+            t.NotebookDocumentCellContentChanges(
+                t.VersionedTextDocumentIdentifier(2, cell.uri), [whole(text)]
+            )
+            for cell, text in zip(cells, ("two = 2", "x = one + 1"), strict=True)
+        ]
+        change = t.NotebookDocumentChangeEvent(
+            cells=t.NotebookDocumentCellChanges(text_content=edits)
+        )
+        document = t.VersionedNotebookDocumentIdentifier(2, NOTEBOOK)
+        one.client.notebook_document_did_change(t.DidChangeNotebookDocumentParams(document, change))
+        await one.ask(0, 4, uri=cells[1].uri, trigger=1)
+        assert (await completes(daemon, 2)).prefix == "two = 2\n\nx = "
+        assert [end.outcome for end in recorded(folder)] == ["accepted"]
+        one.client.notebook_document_did_close(
+            t.DidCloseNotebookDocumentParams(
+                t.NotebookDocumentIdentifier(NOTEBOOK),
+                [t.TextDocumentIdentifier(cell.uri) for cell in cells],
+            )
+        )
+        assert texts(await one.ask(0, 4, uri=cells[1].uri)) == []
 
 
 # -- what was suggested already ------------------------------------------------------------------
@@ -496,6 +563,207 @@ async def test_an_answer_that_was_not_shown_is_asked_for_again(
             assert (await completes(daemon, count)).previous == ""
 
 
+# -- what becomes of it --------------------------------------------------------------------------
+
+
+def recorded(folder: Path) -> list[Ended]:
+    lines = OutcomeLog(folder / "outcomes.jsonl").read()
+    return [line for line in lines if isinstance(line, Ended)]
+
+
+def told(item: t.InlineCompletionItem) -> dict[str, Any]:
+    assert item.command
+    return {"insertText": item.insert_text, "command": {"arguments": item.command.arguments}}
+
+
+async def test_an_item_brings_the_command_that_tells_of_its_accept(folder: Path) -> None:
+    async with ScriptedDaemon(folder / "daemon.sock", answering("foo(1)")), editor(folder) as one:
+        commands = one.result.capabilities.execute_command_provider
+        assert commands and "dgemma.accepted" in commands.commands
+        one.open("x = ")
+        [item] = await one.ask(0, 4)
+        assert item.command and item.command.command == "dgemma.accepted"
+        one.change("x = foo(1)")
+        params = t.ExecuteCommandParams(item.command.command, arguments=item.command.arguments)
+        assert await one.client.workspace_execute_command_async(params) is None
+        [end] = recorded(folder)
+        assert list(item.command.arguments or []) == [f"{end.id}.0"]
+        assert (end.outcome, end.language, end.steps, end.chars) == ("accepted", "python", 3, 6)
+        assert end.latency_ms > 0 and end.text == ""
+
+
+@pytest.mark.parametrize(
+    ("method", "extra", "expected"),
+    [
+        pytest.param(protocol.DID_REJECT, {}, ("rejected", 0), id="dismissed"),
+        pytest.param(protocol.DID_SHOW, {}, ("ignored", 0), id="shown and nothing more"),
+        pytest.param(
+            protocol.DID_PARTIALLY_ACCEPT, {"acceptedLength": 3}, ("partly", 2), id="in part"
+        ),
+    ],
+)
+async def test_what_the_editor_tells_of_an_item_is_recorded(
+    folder: Path, method: str, extra: dict[str, int], expected: tuple[str, int]
+) -> None:
+    config = Config(model=CONFIG.model, completion=ALONE, editor=EditorOptions(record="code"))
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("😋é + 1")),
+        editor(folder, config) as one,
+    ):
+        one.open("x = ")
+        [item] = await one.ask(0, 4)
+        one.client.protocol.notify(method, {"item": told(item)} | extra)
+        one.client.text_document_did_close(
+            t.DidCloseTextDocumentParams(t.TextDocumentIdentifier(URI))
+        )
+        assert texts(await one.ask(0, 0, uri="file:///other")) == []  # all before it is done
+        [end] = recorded(folder)
+        assert (end.outcome, end.taken) == expected
+        assert end.text == "😋é + 1"
+
+
+async def test_typing_through_is_recorded_from_the_document_and_at_the_end_too(
+    folder: Path,
+) -> None:
+    async with ScriptedDaemon(folder / "daemon.sock", answering("ab")), editor(folder) as one:
+        one.open("x = ")
+        [first] = await one.ask(0, 4)
+        one.change("x = a")
+        [rest] = await one.ask(0, 5)
+        assert rest.command.arguments == first.command.arguments
+        one.change("x = ab")
+        one.change("x = ab\ny = ")
+        assert texts(await one.ask(1, 4)) == ["ab"]
+        assert [(end.outcome, end.way) for end in recorded(folder)] == [("accepted", "typed")]
+    assert [end.outcome for end in recorded(folder)] == ["accepted", "ignored"]
+
+
+async def test_nothing_is_recorded_where_nobody_wants_it(folder: Path) -> None:
+    options = {"editor": {"record": "off"}}
+    script = answering("ab")
+    async with ScriptedDaemon(folder / "daemon.sock", script), editor(folder, options=options) as o:
+        o.open("x = ")
+        assert texts(await o.ask(0, 4)) == ["ab"]
+    assert recorded(folder) == []
+
+
+async def test_what_cannot_be_read_of_an_item_stops_nothing(folder: Path) -> None:
+    async with ScriptedDaemon(folder / "daemon.sock", answering("ab")), editor(folder) as one:
+        one.open("x = ")
+        for params in ({}, {"item": {}}, {"item": {"command": {"arguments": []}}}, None):
+            one.client.protocol.notify(protocol.DID_REJECT, params)
+        assert texts(await one.ask(0, 4)) == ["ab"]
+
+
+# -- why nothing, pause, how it is ---------------------------------------------------------------
+
+
+async def run(one: Editor, command: str, *arguments: object) -> Any:
+    params = t.ExecuteCommandParams(command, arguments=list(arguments))
+    return await one.client.workspace_execute_command_async(params)
+
+
+def answered(answer: Any) -> tuple[str, str]:
+    return tuple(answer.values()) if isinstance(answer, dict) else (answer.reason, answer.text)
+
+
+async def test_why_nothing_is_shown_is_answered_as_request_and_as_command(folder: Path) -> None:
+    async with ScriptedDaemon(folder / "daemon.sock", answering("1")), editor(folder) as one:
+        one.open("x = y\nzé = \n")
+        inside, end = {"line": 0, "character": 4}, {"line": 1, "character": 5}
+        at = {"textDocument": {"uri": URI}}
+        reason, text = answered(await one.send(protocol.EXPLAIN, at | {"position": inside}))
+        assert (reason, "inside a word" in text) == ("mid-word", True)
+        assert answered(await run(one, "dgemma.explain", URI, inside)) == (reason, text)
+        assert answered(await one.send(protocol.EXPLAIN, at | {"position": end}))[0] == "shown"
+        nowhere = {"textDocument": {"uri": "file:///never.py"}, "position": end}
+        assert answered(await one.send(protocol.EXPLAIN, nowhere))[0] == "not-open"
+        with pytest.raises(JsonRpcException, match="position"):
+            await one.send(protocol.EXPLAIN, at)
+
+
+async def test_a_pause_ends_what_is_under_way_and_lasts_until_it_is_over(folder: Path) -> None:
+    answers = [silent, answering("1")]
+
+    async def script(message: wire.Request, send: Send) -> None:
+        await answers.pop(0)(message, send)
+
+    async with ScriptedDaemon(folder / "daemon.sock", script) as daemon, editor(folder) as one:
+        one.open("x = ")
+        under_way = one.ask(0, 4)
+        await completes(daemon)
+        await run(one, "dgemma.pause")
+        assert texts(await under_way) == []
+        assert texts(await one.ask(0, 4, trigger=1)) == []
+        await run(one, "dgemma.resume")
+        assert texts(await one.ask(0, 4)) == ["1"]
+        assert len(daemon._of(wire.Complete)) == 2
+
+
+async def test_a_dismissed_item_is_not_shown_again_by_itself(folder: Path) -> None:
+    async with ScriptedDaemon(folder / "daemon.sock", answering("1")), editor(folder) as one:
+        one.open("x = ")
+        [item] = await one.ask(0, 4)
+        one.client.protocol.notify(protocol.DID_REJECT, {"item": told(item)})
+        assert texts(await one.ask(0, 4)) == []
+        assert texts(await one.ask(0, 4, trigger=1)) == ["1"]
+
+
+async def test_how_it_is_is_told_to_an_editor_that_asks_for_it(folder: Path) -> None:
+    options = {"editor": {"status": True}}
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("1")),
+        editor(folder, options=options) as one,
+    ):
+        one.open("x = ")
+        assert texts(await one.ask(0, 4)) == ["1"]
+        await run(one, "dgemma.pause")
+        await run(one, "dgemma.resume")
+        states = [status.state for status in one.statuses]
+        assert states[:1] + states[-4:] == ["starting", "busy", "ready", "paused", "ready"]
+        assert {status.model for status in one.statuses} == {"scripted"}
+        assert one.statuses[-1].text == "scripted is ready"
+    async with ScriptedDaemon(folder / "daemon.sock", answering("1")), editor(folder) as other:
+        other.open("x = ")
+        assert texts(await other.ask(0, 4)) == ["1"]
+        assert other.statuses == []
+
+
+async def test_drafts_are_sent_to_an_editor_that_asks_for_them(folder: Path) -> None:
+    async def script(message: wire.Request, send: Send) -> None:
+        assert isinstance(message, wire.Complete)
+        await send(wire.Draft(id=message.id, block=0, step=1, text="é日", stable=1))
+        await answering("é日😋")(message, send)
+
+    options = {"editor": {"drafts": True}}
+    async with ScriptedDaemon(folder / "daemon.sock", script), editor(folder, options=options) as o:
+        o.version = 7
+        o.open("x = ")
+        assert texts(await o.ask(0, 4)) == ["é日😋"]
+        here = {"line": 0, "character": 4}
+        same = {"uri": URI, "version": 7, "range": {"start": here, "end": here}}
+        first, last = o.drafts
+        assert first == same | {"text": "é日", "stable": 1, "final": False}
+        assert last == same | {"text": "é日😋", "stable": 4, "final": True}
+
+
+async def test_every_folder_of_the_workspace_may_leave_files_out(folder: Path) -> None:
+    roots = [folder / "one", folder / "zwei ü"]
+    for root in roots:
+        root.mkdir()
+        (root / NAME).write_text(f"{root.name}.py\n")
+    folders = [t.WorkspaceFolder(root.as_uri(), root.name) for root in roots]
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("1")),
+        editor(folder, folders=folders) as one,
+    ):
+        for root in roots:
+            for name, expected in ((root.name, []), ("other", ["1"])):
+                uri = (root / f"{name}.py").as_uri()
+                one.open("x = ", uri)
+                assert texts(await one.ask(0, 4, uri=uri, trigger=1)) == expected
+
+
 # -- cancelling, newest wins, stale --------------------------------------------------------------
 
 
@@ -513,12 +781,12 @@ async def test_the_editor_s_cancel_reaches_the_daemon(folder: Path) -> None:
 
 async def test_a_newer_request_of_the_document_ends_the_older_one(folder: Path) -> None:
     async def script(message: wire.Request, send: Send) -> None:
-        if isinstance(message, wire.Complete) and message.prefix == "x = 2":
+        if isinstance(message, wire.Complete) and message.prefix == "x = (":
             await answering("3")(message, send)
 
     other = "file:///other.py"
     async with ScriptedDaemon(folder / "daemon.sock", script) as daemon, editor(folder) as one:
-        one.open("x = 22")
+        one.open("x = ((")
         one.open("z", uri=other)
         elsewhere = one.ask(0, 1, uri=other, id="elsewhere")
         older = one.ask(0, 4, id="older")
@@ -551,7 +819,7 @@ async def test_an_edit_ends_the_request_that_it_makes_stale(folder: Path, event:
 
 async def test_an_answer_to_an_older_version_is_dropped(folder: Path) -> None:
     ls = server.build(CONFIG, Paths(config_file=folder / "c", runtime=folder, state=folder))
-    ls.protocol._workspace = server.EditorWorkspace(None)
+    ls.protocol._workspace = protocol.EditorWorkspace(None)
     ls.workspace.put_text_document(t.TextDocumentItem(URI, "python", 1, "x = "))
 
     async def script(message: wire.Request, send: Send) -> None:
@@ -559,17 +827,40 @@ async def test_an_answer_to_an_older_version_is_dropped(folder: Path) -> None:
             ls.workspace.get_text_document(URI).version = 2
         await answering("1")(message, send)
 
-    params = server.InlineParams(
+    params = protocol.InlineParams(
         t.InlineCompletionContext(t.InlineCompletionTriggerKind.Invoked),
         t.TextDocumentIdentifier(URI),
         t.Position(0, 4),
     )
     async with ScriptedDaemon(folder / "daemon.sock", script) as daemon:
         assert [item.insert_text for item in await server.suggest(ls, params)] == ["1"]
-        ls.suggestions.forget(URI)
         assert await server.suggest(ls, params) == []
-        assert ls.suggestions.find(URI, "x = ", "").rests == []
-        await ls.links.close()
+        await ls.contact.close()
+
+
+async def test_a_key_that_the_model_is_about_to_write_does_not_end_its_request(
+    folder: Path,
+) -> None:
+    go = asyncio.Event()
+
+    async def script(message: wire.Request, send: Send) -> None:
+        assert isinstance(message, wire.Complete)
+        await send(wire.Draft(id=message.id, block=0, step=1, text="foo(1)", stable=6))
+        await go.wait()
+        await answering("foo(1)")(message, send)
+
+    async with ScriptedDaemon(folder / "daemon.sock", script) as daemon, editor(folder) as one:
+        one.open("x = \n")
+        first = one.ask(0, 4)
+        await completes(daemon)
+        here = t.Position(0, 4)
+        one.change("f", t.Range(here, here))
+        assert texts(await first) == []
+        second = one.ask(0, 5)
+        go.set()
+        assert texts(await second) == ["oo(1)"]
+        assert len(daemon._of(wire.Complete)) == 1
+        assert daemon._of(wire.Cancel) == []
 
 
 async def test_a_request_that_names_another_version_than_the_document_s_is_stale(
@@ -610,7 +901,7 @@ async def test_a_hundred_rapid_edits_are_all_answered_and_the_last_is_right(fold
 async def test_a_lost_daemon_costs_one_answer_and_its_successor_gives_the_next(
     folder: Path,
 ) -> None:
-    async with editor(folder, Config(model=CONFIG.model)) as one:
+    async with editor(folder, CONFIG) as one:
         one.open("x = ")
         async with ScriptedDaemon(folder / "daemon.sock", silent) as first:
             in_flight = one.ask(0, 4)
@@ -624,7 +915,7 @@ async def test_a_lost_daemon_costs_one_answer_and_its_successor_gives_the_next(
 async def test_without_a_daemon_the_user_is_told_once_and_every_request_is_answered(
     folder: Path,
 ) -> None:
-    config = Config(model=CONFIG.model, completion=Completion(deadline_ms=1000))
+    config = Config(model=CONFIG.model, completion=Completion(prefetch=False, deadline_ms=1000))
     async with editor(folder, config) as one:
         told = await one.told()
         assert "no weights here" in told and "dgemma doctor" in told
@@ -640,7 +931,7 @@ async def test_without_a_daemon_the_user_is_told_once_and_every_request_is_answe
 async def test_a_daemon_that_hangs_keeps_nobody_waiting_for_ever(
     folder: Path, welcome: bool
 ) -> None:
-    config = Config(model=CONFIG.model, completion=Completion(deadline_ms=20))
+    config = Config(model=CONFIG.model, completion=Completion(prefetch=False, deadline_ms=20))
     async with ScriptedDaemon(folder / "daemon.sock", silent) as daemon:
         if not welcome:
             daemon.greeting = None
@@ -714,12 +1005,12 @@ async def test_an_editor_that_leaves_while_the_daemon_starts_leaves_no_complaint
         assert (process.returncode, log) == (0, b"")
 
 
-# -- initializationOptions -----------------------------------------------------------------------
+# -- the editor's settings -----------------------------------------------------------------------
 
 
 async def test_the_editor_s_options_are_laid_over_the_configuration(folder: Path) -> None:
     options = {"completion": {"steps": 8}, "model": {"name": "scripted"}}
-    config = Config(completion=Completion(deadline_ms=1234))
+    config = Config(completion=Completion(prefetch=False, deadline_ms=1234))
     async with (
         ScriptedDaemon(folder / "daemon.sock", answering("y")) as daemon,
         editor(folder, config, options=options) as one,
@@ -731,61 +1022,80 @@ async def test_the_editor_s_options_are_laid_over_the_configuration(folder: Path
         assert not one.client.messages
 
 
-async def test_bad_options_are_told_once_and_the_defaults_serve(folder: Path) -> None:
+async def test_a_bad_option_is_told_once_and_the_others_hold(folder: Path) -> None:
     options = {"completion": {"steps": 8, "candidates": 99}}
     async with (
         ScriptedDaemon(folder / "daemon.sock", answering("y")) as daemon,
         editor(folder, options=options) as one,
     ):
-        told = await one.told()
-        assert "$.completion.candidates" in told
+        assert "initializationOptions: completion.candidates = 99" in await one.told()
         one.open("x = ")
         assert texts(await one.ask(0, 4)) == ["y"]
-        assert (await completes(daemon)).sampling.max_steps is None
+        assert (await completes(daemon)).sampling.max_steps == 8
         assert len(one.client.messages) == 1
 
 
-PATHS = Paths(config_file=Path("/c.toml"), runtime=Path("/r"), state=Path("/s"))
-BASE = Config(
-    model=Model(name="m", device="cpu"),
-    completion=Completion(steps=3, deadline_ms=500),
-    chat=Chat(max_tokens=9),
-    daemon=Daemon(port=7),
-)
+async def test_what_is_wrong_in_the_configuration_file_is_told_too(folder: Path) -> None:
+    problem = "config.toml: completion.steps = -1: too small"
+    async with ScriptedDaemon(folder / "daemon.sock", silent), editor(folder, problem=problem) as o:
+        assert await o.told() == f"dgemma: {problem}"
 
 
-@pytest.mark.parametrize(
-    ("options", "change"),
-    [
-        (None, {}),
-        ({}, {}),
-        ({"completion": {}}, {}),
-        ({"daemon": {"port": 7}}, {}),
-        ({"completion": {"steps": 8}}, {"completion": Completion(steps=8, deadline_ms=500)}),
-        ({"model": {"name": "n"}}, {"model": Model(name="n", device="cpu")}),
-    ],
-)
-def test_options_change_what_they_name_and_nothing_else(
-    options: object, change: dict[str, Any]
+PULLING = t.ClientCapabilities(workspace=t.WorkspaceClientCapabilities(configuration=True))
+
+
+async def test_an_editor_that_tells_its_settings_is_asked_for_them_and_again_when_they_change(
+    folder: Path,
 ) -> None:
-    assert server.lay_over(BASE, options, PATHS) == msgspec.structs.replace(BASE, **change)
+    settings = {"completion": {"steps": 5, "candidates": None}, "trace": {"server": "off"}}
+    options = {"completion": {"steps": 8, "deadline_ms": 4321}}
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("y")) as daemon,
+        editor(folder, capabilities=PULLING, options=options, settings=settings) as one,
+    ):
+        await daemon.heard_of(wire.Hello)  # only after the settings came
+        one.open("x = ")
+        await one.ask(0, 4, trigger=1)
+        first = await completes(daemon)
+        assert (first.sampling.max_steps, first.deadline_ms, first.candidates) == (5, 4321, 3)
+        changed = {"completion": {"steps": 6, "candidates": "x"}}
+        one.client.set_configuration({"dgemma": changed})
+        one.client.workspace_did_change_configuration(t.DidChangeConfigurationParams(None))
+        assert "settings: completion.candidates = 'x'" in await one.told()
+        await one.ask(0, 4, trigger=1)
+        assert (await completes(daemon, 2)).sampling.max_steps == 6
+        assert len(one.client.messages) == 1
 
 
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        ([], r"must be an object, not \[\]"),
-        ("x", "must be an object, not 'x'"),
-        ({"completion": 3}, r"\$\.completion"),
-        ({"completion": {"steps": -1}}, r"\$\.completion\.steps"),
-        ({"completion": {"steps": "8"}}, r"\$\.completion\.steps"),
-        ({"completion": {"step": 8}}, "step"),
-        ({"compeltion": {"steps": 8}}, "compeltion"),
-        ({"daemon": {"port": 8}}, "/c.toml"),
-        ({"model": {"device": "cuda"}}, "/c.toml"),
-        ({"chat": {"max_tokens": 1}}, "/c.toml"),
-    ],
-)
-def test_options_that_cannot_be_taken_are_refused_by_name(options: object, told: str) -> None:
-    with pytest.raises(UserError, match=told):
-        server.lay_over(BASE, options, PATHS)
+@pytest.mark.parametrize("wrapped", [True, False])
+async def test_settings_that_an_editor_sends_by_itself_are_taken(
+    folder: Path, wrapped: bool
+) -> None:
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("y")) as daemon,
+        editor(folder) as one,
+    ):
+        one.open("x = ")
+        settings: dict[str, Any] = {"completion": {"steps": 7}}
+        one.client.workspace_did_change_configuration(
+            t.DidChangeConfigurationParams({"dgemma": settings} if wrapped else settings)
+        )
+        await one.ask(0, 4)
+        assert (await completes(daemon)).sampling.max_steps == 7
+        one.client.workspace_did_change_configuration(t.DidChangeConfigurationParams(None))
+        await one.ask(0, 4, trigger=1)
+        assert (await completes(daemon, 2)).sampling.max_steps is None
+        assert not one.client.messages
+
+
+async def test_an_editor_that_wants_to_be_asked_for_changes_is_asked(folder: Path) -> None:
+    change = t.DidChangeConfigurationClientCapabilities(dynamic_registration=True)
+    capabilities = t.ClientCapabilities(
+        workspace=t.WorkspaceClientCapabilities(did_change_configuration=change)
+    )
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", silent),
+        editor(folder, capabilities=capabilities) as one,
+    ):
+        [registration] = await one.registered.get()
+        assert registration.method == t.WORKSPACE_DID_CHANGE_CONFIGURATION
