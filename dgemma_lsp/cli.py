@@ -347,6 +347,32 @@ def status(ctx: click.Context, as_json: bool) -> int:
 
 @dgemma.command()
 @common
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+@click.pass_context
+def stats(ctx: click.Context, as_json: bool) -> None:
+    """Tell what became of the suggestions in your editors.
+
+    Shown, accepted (those typed key by key among them), taken in part, dismissed, ignored; how much
+    of what was taken still stood half a minute and five minutes later; milliseconds from the
+    editor's question to the answer; denoising steps. The log stays on this machine.
+    """
+    from rich.console import Console
+
+    from dgemma_lsp import stats as outcome
+    from dgemma_lsp.outcome_log import OutcomeLog
+
+    found = settings.read(ctx.ensure_object(Common))
+    figures = outcome.figures(OutcomeLog(found.paths.outcomes).read())
+    if as_json:
+        click.echo(msgspec.json.encode(figures))
+    elif figures:
+        Console().print(outcome.table(figures))
+    else:
+        click.echo(f"no suggestions are recorded yet in {found.paths.outcomes}")
+
+
+@dgemma.command()
+@common
 @click.pass_context
 def stop(ctx: click.Context) -> None:
     """End the daemon; requests in flight fail."""

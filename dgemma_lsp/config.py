@@ -52,6 +52,18 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     min_confidence: Annotated[float, Meta(ge=-1e9, le=0)] = -2.0
 
 
+class Editor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the language server tells the editor, and what it records.
+
+    `status` and `drafts` are sent to editors that ask for them. `record` keeps what became of each
+    suggestion in a local log, "code" with the texts that were shown, "off" nothing.
+    """
+
+    status: bool = False
+    drafts: bool = False
+    record: Literal["off", "outcomes", "code"] = "outcomes"
+
+
 class Chat(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The chat endpoint; `steps` 0 takes the model's own default.
 
@@ -82,6 +94,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     model: Model = Model()
     completion: Completion = Completion()
+    editor: Editor = Editor()
     chat: Chat = Chat()
     daemon: Daemon = Daemon()
 
@@ -112,6 +125,11 @@ class Paths(Struct, frozen=True, kw_only=True):
     def log(self) -> Path:
         """The daemon's and the model process's log."""
         return self.state / "daemon.log"
+
+    @property
+    def outcomes(self) -> Path:
+        """What became of the suggestions, JSON lines."""
+        return self.state / "outcomes.jsonl"
 
 
 def load(path: Path) -> Config:

@@ -9,22 +9,20 @@ import asyncio
 import itertools
 import logging
 import sys
+import time
 from collections.abc import Coroutine
 from typing import Any, NamedTuple
 
-import attrs
 import msgspec
-from cattrs import Converter
 from lsprotocol import types as t
 from pygls.exceptions import JsonRpcException, PyglsError
 from pygls.lsp.server import LanguageServer
-from pygls.protocol import LanguageServerProtocol, default_converter
-from pygls.workspace import TextDocument, Workspace
+from pygls.workspace import TextDocument
 
-from dgemma_lsp import __version__, wire
+from dgemma_lsp import __version__, protocol, wire
 from dgemma_lsp.client import Completion, Link, Links, complete
 from dgemma_lsp.config import Config, Paths
-from dgemma_lsp.context import for_model, split_lines, window
+from dgemma_lsp.context import for_model, window
 from dgemma_lsp.errors import (
     Busy,
     Cancelled,
@@ -35,6 +33,16 @@ from dgemma_lsp.errors import (
     UserError,
 )
 from dgemma_lsp.ghost import to_ghost_text
+from dgemma_lsp.outcome_log import OutcomeLog
+from dgemma_lsp.outcomes import Offer
+from dgemma_lsp.protocol import (
+    EditorProtocol,
+    EditorWorkspace,
+    InlineParams,
+    make_converter,
+    offset_at,
+)
+from dgemma_lsp.recorder import Recorder
 from dgemma_lsp.suggestions import Suggestions
 
 # The daemon keeps the deadline; this is for one that hangs and keeps nothing.
@@ -66,6 +74,11 @@ def build(config: Config, paths: Paths) -> "Server":
     server.feature(t.TEXT_DOCUMENT_INLINE_COMPLETION, t.InlineCompletionOptions())(
         inline_completion
     )
+    server.feature(t.SHUTDOWN)(shutdown)
+    server.feature(protocol.DID_SHOW)(did_show)
+    server.feature(protocol.DID_PARTIALLY_ACCEPT)(did_partially_accept)
+    server.feature(protocol.DID_REJECT)(did_reject)
+    server.command(protocol.ACCEPTED)(accepted)
     return server
 
 
@@ -81,6 +94,7 @@ class Server(LanguageServer):
         self.links = Links(config, paths, self.tell_failure)
         self.newest = Newest()
         self.suggestions = Suggestions()
+        self.recorder = Recorder(OutcomeLog(paths.outcomes), config.editor)
         self.ids = map(str, itertools.count(1))
         self.refused_options: UserError | None = None
         self.first_contact: asyncio.Task[None] | None = None
@@ -135,10 +149,14 @@ class Newest:
 
 
 class Cursor(NamedTuple):
-    """Where text goes: `range` of the document is replaced by `typed` and what the model adds."""
+    """Where text goes: `range` of the document is replaced by `typed` and what the model adds.
+
+    The document has `begun` there.
+    """
 
     range: t.Range
     typed: str
+    begun: str
     before: str
     after: str
 
@@ -160,6 +178,7 @@ async def initialize(ls: Server, params: t.InitializeParams) -> None:
     except UserError as exc:
         ls.refused_options = exc
     ls.links = Links(ls.config, ls.paths, ls.tell_failure)
+    ls.recorder.options = ls.config.editor
 
 
 async def initialized(ls: Server, params: t.InitializedParams) -> None:
@@ -171,20 +190,49 @@ async def initialized(ls: Server, params: t.InitializedParams) -> None:
 
 
 async def did_change(ls: Server, params: t.DidChangeTextDocumentParams) -> None:
-    """End the completion under way: it would be stale."""
-    ls.newest.cancel(params.text_document.uri)
+    """End the completion under way: it would be stale. See what became of the one shown."""
+    uri = params.text_document.uri
+    ls.newest.cancel(uri)
+    ls.recorder.changed(uri, ls.workspace.get_text_document(uri).source)
 
 
 async def did_close(ls: Server, params: t.DidCloseTextDocumentParams) -> None:
     """End the completion under way and forget what was suggested: nobody will see it."""
     ls.newest.cancel(params.text_document.uri)
     ls.suggestions.forget(params.text_document.uri)
+    ls.recorder.closed(params.text_document.uri)
 
 
-async def inline_completion(ls: Server, params: "InlineParams") -> Items:
+async def shutdown(ls: Server, params: None) -> None:
+    """Record what is open still."""
+    ls.recorder.close()
+
+
+async def inline_completion(ls: Server, params: InlineParams) -> Items:
     """Answer with what may be shown at the cursor; an empty list where there is nothing."""
     uri = params.text_document.uri
     return await ls.newest.run(uri, suggest(ls, params))
+
+
+async def did_show(ls: Server, params: Any) -> None:
+    """Hear which item the editor shows."""
+    ls.recorder.shown(protocol.read(params, protocol.OfItem).item.id)
+
+
+async def did_partially_accept(ls: Server, params: Any) -> None:
+    """Hear how much of an item was accepted so far."""
+    part = protocol.read(params, protocol.OfPart)
+    ls.recorder.partly_accepted(part.item.id, part.item.insert_text, part.accepted_length)
+
+
+async def did_reject(ls: Server, params: Any) -> None:
+    """Hear which item was dismissed on purpose."""
+    ls.recorder.rejected(protocol.read(params, protocol.OfItem).item.id)
+
+
+async def accepted(ls: Server, id: str) -> None:
+    """Hear which item was accepted as a whole."""
+    ls.recorder.accepted(id)
 
 
 # -- what the handlers do -------------------------------------------------------------------------
@@ -203,12 +251,13 @@ async def contact(ls: Server) -> None:
         )
 
 
-async def suggest(ls: Server, params: "InlineParams") -> Items:
+async def suggest(ls: Server, params: InlineParams) -> Items:
     """Return the rest of what is being typed through, or what the daemon answers.
 
     No items if the document changes meanwhile or the daemon has no answer. Who asks for more than
     what is suggested by itself always gets the model's answer.
     """
+    began = time.monotonic()
     document = ls.workspace.get_text_document(params.text_document.uri)
     version = document.version
     # A document that the editor never opened has no version; a request that overtook the change it
@@ -220,7 +269,7 @@ async def suggest(ls: Server, params: "InlineParams") -> Items:
         return []
     known = ls.suggestions.find(document.uri, cursor.before, cursor.after)
     if known.rests and not is_invoked(params):
-        return to_items(known.rests, cursor)
+        return offer(ls, document, cursor, known.rests, began, steps=0)
     message = make_request(
         next(ls.ids), document, cursor, params, ls.config, previous=known.previous
     )
@@ -229,7 +278,35 @@ async def suggest(ls: Server, params: "InlineParams") -> Items:
         return []
     texts = worth_showing(completion, cursor, ls.config)
     ls.suggestions.keep(document.uri, cursor.before, cursor.after, texts)
-    return to_items(texts, cursor)
+    return offer(ls, document, cursor, texts, began, steps=completion.steps)
+
+
+def offer(
+    ls: Server,
+    document: TextDocument,
+    cursor: Cursor,
+    texts: list[str],
+    began: float,
+    *,
+    steps: int,
+) -> Items:
+    """Return the items that offer these texts, and remember that they were offered."""
+    if not texts:
+        return []
+    inserts = [cursor.typed + text for text in texts]
+    ids = ls.recorder.offered(
+        Offer(
+            uri=document.uri,
+            language=document.language_id or "",
+            before=cursor.before.removesuffix(cursor.typed),
+            begun=cursor.begun,
+            after=cursor.after,
+            texts=tuple(inserts),
+            latency_ms=1000 * (time.monotonic() - began),
+            steps=steps,
+        )
+    )
+    return [to_item(text, cursor.range, id) for text, id in zip(inserts, ids, strict=True)]
 
 
 async def ask(ls: Server, message: wire.Complete) -> Completion | None:
@@ -251,7 +328,7 @@ async def ask(ls: Server, message: wire.Complete) -> Completion | None:
     return None
 
 
-def locate(document: TextDocument, params: "InlineParams") -> Cursor | None:
+def locate(document: TextDocument, params: InlineParams) -> Cursor | None:
     """Return where to complete; None for a selected completion that no item could replace."""
     here = t.Range(params.position, params.position)
     chosen = params.context.selected_completion_info
@@ -260,10 +337,16 @@ def locate(document: TextDocument, params: "InlineParams") -> Cursor | None:
     if place.start.line != place.end.line or start > end:
         return None
     text = document.source
-    return Cursor(range=place, typed=typed, before=text[:start] + typed, after=text[end:])
+    return Cursor(
+        range=place,
+        typed=typed,
+        begun=text[start:end],
+        before=text[:start] + typed,
+        after=text[end:],
+    )
 
 
-def is_invoked(params: "InlineParams") -> bool:
+def is_invoked(params: InlineParams) -> bool:
     """Tell whether a person asked, not the editor by itself."""
     return params.context.trigger_kind == t.InlineCompletionTriggerKind.Invoked
 
@@ -272,7 +355,7 @@ def make_request(
     id: str,
     document: TextDocument,
     cursor: Cursor,
-    params: "InlineParams",
+    params: InlineParams,
     config: Config,
     *,
     previous: str,
@@ -311,28 +394,10 @@ def worth_showing(completion: Completion, cursor: Cursor, config: Config) -> lis
     return list(dict.fromkeys(text for text in shown if text is not None))
 
 
-def to_items(texts: list[str], cursor: Cursor) -> Items:
-    """Return an item for each text; every item says its range."""
-    return [
-        t.InlineCompletionItem(insert_text=cursor.typed + text, range=cursor.range)
-        for text in texts
-    ]
-
-
-def offset_at(document: TextDocument, position: t.Position) -> int:
-    """Return the position as an index into the document's text.
-
-    A position outside the document counts as the end of its line or of the document. The codec is
-    given the one line with a line end, without which it would take the last character away.
-    """
-    lines = document.lines
-    if position.line >= len(lines):
-        return len(document.source)
-    line = lines[position.line].rstrip("\r\n")
-    column = document.position_codec.position_from_client_units(
-        [line + "\n"], t.Position(0, position.character)
-    ).character
-    return sum(map(len, lines[: position.line])) + min(column, len(line))
+def to_item(text: str, place: t.Range, id: str) -> t.InlineCompletionItem:
+    """Return the item that puts a text in place; an item always says its range."""
+    command = t.Command(title="", command=protocol.ACCEPTED, arguments=[id])
+    return t.InlineCompletionItem(insert_text=text, range=place, command=command)
 
 
 def lay_over(config: Config, options: object, paths: Paths) -> Config:
@@ -356,87 +421,12 @@ def lay_over(config: Config, options: object, paths: Paths) -> Config:
     ours = msgspec.structs.replace(
         config,
         completion=laid.completion,
+        editor=laid.editor,
         model=msgspec.structs.replace(config.model, name=laid.model.name),
     )
     if laid != ours:
         raise UserError(
-            "initializationOptions: an editor sets completion and model.name only; all of them are "
-            f"ignored; put what is for the daemon into {paths.config_file}"
+            "initializationOptions: an editor sets completion, editor and model.name only; all of "
+            f"them are ignored; put what is for the daemon into {paths.config_file}"
         )
     return laid
-
-
-# -- what pygls leaves out -----------------------------------------------------------------------
-
-
-class EditorDocument(TextDocument):
-    """A document whose lines end where the editor ends them, not where `str.splitlines` does."""
-
-    @property
-    def lines(self) -> tuple[str, ...]:
-        """The lines with their ends."""
-        return split_lines(self.source)
-
-
-class EditorWorkspace(Workspace):
-    """The editor's open documents."""
-
-    def _create_text_document(
-        self,
-        doc_uri: str,
-        source: str | None = None,
-        version: int | None = None,
-        language_id: str | None = None,
-    ) -> TextDocument:
-        return EditorDocument(
-            doc_uri,
-            source=source,
-            version=version,
-            language_id=language_id,
-            position_codec=self.position_codec,
-        )
-
-
-class EditorProtocol(LanguageServerProtocol):
-    """The protocol, in which a request that cannot be read is answered too."""
-
-    def structure_message(self, data: dict[str, Any]) -> Any:
-        """Return the message in its type; raises JsonRpcException once the editor was told."""
-        try:
-            return super().structure_message(data)
-        except JsonRpcException as exc:
-            if "id" in data and "method" in data:
-                self._send_response(data["id"], error=exc.to_response_error())
-            raise
-
-
-@attrs.define
-class InlineParams(t.InlineCompletionParams):
-    """With the document's version, which some editors send although the protocol has none."""
-
-    version: int | None = attrs.field(default=None, kw_only=True)
-
-
-def make_converter() -> Converter:
-    """Return pygls' converter that also keeps the version, and takes the trigger kind of drafts.
-
-    Drafts of the protocol counted Invoked as 0.
-    """
-    converter: Converter = default_converter()  # type: ignore[no-untyped-call]
-    plain = converter.get_structure_hook(t.InlineCompletionParams)
-
-    def structure(raw: dict[str, Any], _: type) -> InlineParams:
-        context = raw["context"]
-        if context.get("triggerKind") == 0:
-            context = context | {"triggerKind": t.InlineCompletionTriggerKind.Invoked.value}
-        params = plain(raw | {"context": context}, t.InlineCompletionParams)
-        return InlineParams(
-            params.context,
-            params.text_document,
-            params.position,
-            params.work_done_token,
-            version=raw["textDocument"].get("version"),
-        )
-
-    converter.register_structure_hook(t.InlineCompletionParams, structure)
-    return converter

@@ -15,6 +15,8 @@ from scripted_daemon import ScriptedDaemon, answering
 
 from dgemma_lsp import cli, control, daemon, settings, wire
 from dgemma_lsp.config import Config
+from dgemma_lsp.outcome_log import OutcomeLog
+from dgemma_lsp.outcomes import Ended
 
 __all__ = ["dgemma"]
 
@@ -257,3 +259,25 @@ def test_doctor_tells_what_is_missing_and_exits_with_1(dgemma: Command, tmp_path
 def prepared(dgemma: Command) -> Path:
     settings.prepare_folders(dgemma.paths)
     return dgemma.paths.socket
+
+
+def test_stats_tell_what_became_of_the_suggestions(dgemma: Command) -> None:
+    assert "no suggestions are recorded yet" in dgemma("stats").out
+    assert json.loads(dgemma("stats", "--json").out) == []
+    line = Ended(
+        id="1",
+        at=1.0,
+        language="python",
+        outcome="accepted",
+        latency_ms=9.0,
+        steps=4,
+        chars=3,
+        taken=3,
+        seconds=1.0,
+    )
+    OutcomeLog(dgemma.paths.outcomes).append([line])
+    code, out, err = dgemma("stats")
+    assert (code, err) == (0, "")
+    assert "python" in out and "accepted" in out and "1, 100 %" in out
+    python, _ = json.loads(dgemma("stats", "--json").out)
+    assert (python["language"], python["accepted"], python["kept_30s"]) == ("python", 1, None)

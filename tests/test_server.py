@@ -15,9 +15,12 @@ from pygls.exceptions import JsonRpcException
 from pytest_lsp import LanguageClient, client_capabilities, make_test_lsp_client
 from scripted_daemon import ScriptedDaemon, Send, answering, silent
 
-from dgemma_lsp import server, wire
+from dgemma_lsp import protocol, server, wire
 from dgemma_lsp.config import Chat, Completion, Config, Daemon, Model, Paths
+from dgemma_lsp.config import Editor as EditorOptions
 from dgemma_lsp.errors import UserError
+from dgemma_lsp.outcome_log import OutcomeLog
+from dgemma_lsp.outcomes import Ended
 
 URI = "file:///tmp/a%20b/wörld.py"
 CONFIG = Config(model=Model(name="scripted"))
@@ -210,29 +213,6 @@ async def test_positions_are_read_and_written_in_the_units_of_the_editor(
         one.change("z, ", t.Range(here, here))
         await one.ask(1, column + 3)
         assert (await completes(daemon, 2)).prefix == f"a\n{LINE[:COLUMN]}z, "
-
-
-@pytest.mark.parametrize(
-    ("text", "line", "character", "prefix"),
-    [
-        pytest.param("a\n", 1, 0, "a\n", id="after the last line end"),
-        pytest.param("", 0, 0, "", id="in an empty document"),
-        pytest.param("ab", 0, 9, "ab", id="beyond the last line's end"),
-        pytest.param("ab\ncd", 0, 9, "ab", id="beyond a line's end"),
-        pytest.param("ab\ncd", 0, 3, "ab", id="on a line's end"),
-        pytest.param("ab\r\ncd", 0, 3, "ab", id="between two characters of a line end"),
-        pytest.param("ab\r\ncd", 1, 1, "ab\r\nc", id="behind a line end of two"),
-        pytest.param("ab", 7, 0, "ab", id="beyond the document"),
-        pytest.param("é", 7, 0, "é", id="beyond a document in other letters"),
-        pytest.param("a\x0cb\nc\u2028d\ne", 2, 1, "a\x0cb\nc\u2028d\ne", id="form feeds"),
-        pytest.param("😋", 0, 1, "😋", id="inside a pair of surrogates"),
-    ],
-)
-def test_a_position_is_the_offset_that_editors_mean(
-    text: str, line: int, character: int, prefix: str
-) -> None:
-    document = server.EditorDocument(URI, text, 1)
-    assert server.offset_at(document, t.Position(line, character)) == len(prefix)
 
 
 async def test_edits_behind_a_form_feed_reach_their_line(folder: Path) -> None:
@@ -496,6 +476,98 @@ async def test_an_answer_that_was_not_shown_is_asked_for_again(
             assert (await completes(daemon, count)).previous == ""
 
 
+# -- what becomes of it --------------------------------------------------------------------------
+
+
+def recorded(folder: Path) -> list[Ended]:
+    lines = OutcomeLog(folder / "outcomes.jsonl").read()
+    return [line for line in lines if isinstance(line, Ended)]
+
+
+def told(item: t.InlineCompletionItem) -> dict[str, Any]:
+    assert item.command
+    return {"insertText": item.insert_text, "command": {"arguments": item.command.arguments}}
+
+
+async def test_an_item_brings_the_command_that_tells_of_its_accept(folder: Path) -> None:
+    async with ScriptedDaemon(folder / "daemon.sock", answering("foo(1)")), editor(folder) as one:
+        commands = one.result.capabilities.execute_command_provider
+        assert commands and "dgemma.accepted" in commands.commands
+        one.open("x = ")
+        [item] = await one.ask(0, 4)
+        assert item.command and item.command.command == "dgemma.accepted"
+        one.change("x = foo(1)")
+        params = t.ExecuteCommandParams(item.command.command, arguments=item.command.arguments)
+        assert await one.client.workspace_execute_command_async(params) is None
+        [end] = recorded(folder)
+        assert list(item.command.arguments or []) == [f"{end.id}.0"]
+        assert (end.outcome, end.language, end.steps, end.chars) == ("accepted", "python", 3, 6)
+        assert end.latency_ms > 0 and end.text == ""
+
+
+@pytest.mark.parametrize(
+    ("method", "extra", "expected"),
+    [
+        pytest.param(protocol.DID_REJECT, {}, ("rejected", 0), id="dismissed"),
+        pytest.param(protocol.DID_SHOW, {}, ("ignored", 0), id="shown and nothing more"),
+        pytest.param(
+            protocol.DID_PARTIALLY_ACCEPT, {"acceptedLength": 3}, ("partly", 2), id="in part"
+        ),
+    ],
+)
+async def test_what_the_editor_tells_of_an_item_is_recorded(
+    folder: Path, method: str, extra: dict[str, int], expected: tuple[str, int]
+) -> None:
+    config = Config(model=CONFIG.model, editor=EditorOptions(record="code"))
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("😋é + 1")),
+        editor(folder, config) as one,
+    ):
+        one.open("x = ")
+        [item] = await one.ask(0, 4)
+        one.client.protocol.notify(method, {"item": told(item)} | extra)
+        one.client.text_document_did_close(
+            t.DidCloseTextDocumentParams(t.TextDocumentIdentifier(URI))
+        )
+        assert texts(await one.ask(0, 0, uri="file:///other")) == []  # all before it is done
+        [end] = recorded(folder)
+        assert (end.outcome, end.taken) == expected
+        assert end.text == "😋é + 1"
+
+
+async def test_typing_through_is_recorded_from_the_document_and_at_the_end_too(
+    folder: Path,
+) -> None:
+    async with ScriptedDaemon(folder / "daemon.sock", answering("ab")), editor(folder) as one:
+        one.open("x = ")
+        [first] = await one.ask(0, 4)
+        one.change("x = a")
+        [rest] = await one.ask(0, 5)
+        assert rest.command.arguments == first.command.arguments
+        one.change("x = ab")
+        one.change("x = ab\ny = ")
+        assert texts(await one.ask(1, 4)) == ["ab"]
+        assert [(end.outcome, end.way) for end in recorded(folder)] == [("accepted", "typed")]
+    assert [end.outcome for end in recorded(folder)] == ["accepted", "ignored"]
+
+
+async def test_nothing_is_recorded_where_nobody_wants_it(folder: Path) -> None:
+    options = {"editor": {"record": "off"}}
+    script = answering("ab")
+    async with ScriptedDaemon(folder / "daemon.sock", script), editor(folder, options=options) as o:
+        o.open("x = ")
+        assert texts(await o.ask(0, 4)) == ["ab"]
+    assert recorded(folder) == []
+
+
+async def test_what_cannot_be_read_of_an_item_stops_nothing(folder: Path) -> None:
+    async with ScriptedDaemon(folder / "daemon.sock", answering("ab")), editor(folder) as one:
+        one.open("x = ")
+        for params in ({}, {"item": {}}, {"item": {"command": {"arguments": []}}}, None):
+            one.client.protocol.notify(protocol.DID_REJECT, params)
+        assert texts(await one.ask(0, 4)) == ["ab"]
+
+
 # -- cancelling, newest wins, stale --------------------------------------------------------------
 
 
@@ -551,7 +623,7 @@ async def test_an_edit_ends_the_request_that_it_makes_stale(folder: Path, event:
 
 async def test_an_answer_to_an_older_version_is_dropped(folder: Path) -> None:
     ls = server.build(CONFIG, Paths(config_file=folder / "c", runtime=folder, state=folder))
-    ls.protocol._workspace = server.EditorWorkspace(None)
+    ls.protocol._workspace = protocol.EditorWorkspace(None)
     ls.workspace.put_text_document(t.TextDocumentItem(URI, "python", 1, "x = "))
 
     async def script(message: wire.Request, send: Send) -> None:
@@ -559,7 +631,7 @@ async def test_an_answer_to_an_older_version_is_dropped(folder: Path) -> None:
             ls.workspace.get_text_document(URI).version = 2
         await answering("1")(message, send)
 
-    params = server.InlineParams(
+    params = protocol.InlineParams(
         t.InlineCompletionContext(t.InlineCompletionTriggerKind.Invoked),
         t.TextDocumentIdentifier(URI),
         t.Position(0, 4),

@@ -1,0 +1,177 @@
+"""The protocol as editors speak it: what pygls leaves out, and this server's own messages.
+
+No handler and no policy: `server` has the one, others the other.
+"""
+
+from functools import cache
+from typing import Any, TypeVar
+
+import attrs
+import msgspec
+from cattrs import Converter
+from lsprotocol import types as t
+from msgspec import Struct
+from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
+from pygls.protocol import LanguageServerProtocol, default_converter
+from pygls.workspace import TextDocument, Workspace
+
+from dgemma_lsp.context import split_lines
+
+DID_SHOW = "textDocument/didShowCompletion"
+DID_PARTIALLY_ACCEPT = "textDocument/didPartiallyAcceptCompletion"
+DID_REJECT = "dgemma/didRejectCompletion"
+
+ACCEPTED = "dgemma.accepted"
+
+Params = TypeVar("Params")
+
+
+# -- this server's own messages ------------------------------------------------------------------
+
+
+class Item(Struct, frozen=True, rename="camel"):
+    """An item of an answer, as an editor sends it back; `command` names the suggestion."""
+
+    command: "ItemCommand"
+    insert_text: str = ""
+
+    @property
+    def id(self) -> str:
+        """The suggestion's id."""
+        return self.command.arguments[0]
+
+
+class ItemCommand(Struct, frozen=True):
+    """The command that an editor runs when it has inserted an item."""
+
+    arguments: tuple[str]
+
+
+class OfItem(Struct, frozen=True):
+    """The parameters of `DID_SHOW` and `DID_REJECT`."""
+
+    item: Item
+
+
+class OfPart(Struct, frozen=True, rename="camel"):
+    """The parameters of `DID_PARTIALLY_ACCEPT`; the length counts UTF-16 units from the start."""
+
+    item: Item
+    accepted_length: int
+
+
+@attrs.define
+class _Notification:
+    """A message of our own: its parameters are read by its handler, with `read`."""
+
+    method: str
+    params: Any
+    jsonrpc: str
+
+
+_OWN = {DID_SHOW: _Notification, DID_PARTIALLY_ACCEPT: _Notification, DID_REJECT: _Notification}
+
+
+def read(params: Any, kind: type[Params]) -> Params:
+    """Return the parameters of a message in their type; raises JsonRpcInvalidParams."""
+    try:
+        return msgspec.convert(params, kind)
+    except msgspec.ValidationError as exc:
+        raise JsonRpcInvalidParams(str(exc)) from exc
+
+
+# -- what pygls leaves out -----------------------------------------------------------------------
+
+
+class EditorDocument(TextDocument):
+    """A document whose lines end where the editor ends them, not where `str.splitlines` does."""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The lines with their ends."""
+        return split_lines(self.source)
+
+
+class EditorWorkspace(Workspace):
+    """The editor's open documents."""
+
+    def _create_text_document(
+        self,
+        doc_uri: str,
+        source: str | None = None,
+        version: int | None = None,
+        language_id: str | None = None,
+    ) -> TextDocument:
+        return EditorDocument(
+            doc_uri,
+            source=source,
+            version=version,
+            language_id=language_id,
+            position_codec=self.position_codec,
+        )
+
+
+class EditorProtocol(LanguageServerProtocol):
+    """The protocol, in which a request that cannot be read is answered too."""
+
+    @cache  # noqa: B019  a process has one protocol
+    def get_message_type(self, method: str) -> Any:
+        """Return the type of a message by its method."""
+        return _OWN.get(method) or super().get_message_type(method)
+
+    def structure_message(self, data: dict[str, Any]) -> Any:
+        """Return the message in its type; raises JsonRpcException once the editor was told."""
+        try:
+            return super().structure_message(data)
+        except JsonRpcException as exc:
+            if "id" in data and "method" in data:
+                self._send_response(data["id"], error=exc.to_response_error())
+            raise
+
+
+@attrs.define
+class InlineParams(t.InlineCompletionParams):
+    """With the document's version, which some editors send although the protocol has none."""
+
+    version: int | None = attrs.field(default=None, kw_only=True)
+
+
+def make_converter() -> Converter:
+    """Return pygls' converter that also keeps the version, and takes the trigger kind of drafts.
+
+    Drafts of the protocol counted Invoked as 0.
+    """
+    converter: Converter = default_converter()  # type: ignore[no-untyped-call]
+    plain = converter.get_structure_hook(t.InlineCompletionParams)
+
+    def structure(raw: dict[str, Any], _: type) -> InlineParams:
+        context = raw["context"]
+        if context.get("triggerKind") == 0:
+            context = context | {"triggerKind": t.InlineCompletionTriggerKind.Invoked.value}
+        params = plain(raw | {"context": context}, t.InlineCompletionParams)
+        return InlineParams(
+            params.context,
+            params.text_document,
+            params.position,
+            params.work_done_token,
+            version=raw["textDocument"].get("version"),
+        )
+
+    converter.register_structure_hook(t.InlineCompletionParams, structure)
+    return converter
+
+
+def offset_at(document: TextDocument, position: t.Position) -> int:
+    """Return the position as an index into the document's text.
+
+    A position outside the document counts as the end of its line or of the document. The codec is
+    given the one line with a line end, without which it would take the last character away.
+    """
+    lines = document.lines
+    if position.line >= len(lines):
+        return len(document.source)
+    line = lines[position.line].rstrip("\r\n")
+    column = document.position_codec.position_from_client_units(
+        [line + "\n"], t.Position(0, position.character)
+    ).character
+    return sum(map(len, lines[: position.line])) + min(column, len(line))

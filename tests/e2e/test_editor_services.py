@@ -1,0 +1,46 @@
+"""What an editor has besides the completions themselves, with the shipped server and the model."""
+
+import json
+from typing import Any
+
+import pytest
+from home import Home
+from language_client import TEXT, editor, first_items, offset_of, open_document
+from lsprotocol import types
+from pytest_lsp import LanguageClient
+
+pytestmark = pytest.mark.e2e
+
+URI = "file:///services.py"
+LANGUAGE = "of-this"  # so that its figures are this test's
+
+
+async def run(client: LanguageClient, command: str, *arguments: Any) -> Any:
+    params = types.ExecuteCommandParams(command, arguments=list(arguments))
+    return await client.workspace_execute_command_async(params)
+
+
+def put_in(client: LanguageClient, item: types.InlineCompletionItem, version: int) -> str:
+    """Do what an editor does when an item is accepted; return the new text."""
+    assert item.range and isinstance(item.insert_text, str)
+    change = types.TextDocumentContentChangePartial(item.range, item.insert_text)
+    document = types.VersionedTextDocumentIdentifier(version, URI)
+    client.text_document_did_change(types.DidChangeTextDocumentParams(document, [change]))
+    start, end = (offset_of(TEXT, p, "utf-16") for p in (item.range.start, item.range.end))
+    return TEXT[:start] + item.insert_text + TEXT[end:]
+
+
+async def test_an_accepted_suggestion_is_counted_by_dgemma_stats(daemon_home: Home) -> None:
+    async with editor(daemon_home) as client:
+        open_document(client, URI, TEXT, LANGUAGE)
+        _, [item] = await first_items(client, URI)
+        put_in(client, item, version=2)
+        assert item.command
+        await run(client, item.command.command, *(item.command.arguments or []))
+    rows = {row["language"]: row for row in json.loads(daemon_home.dgemma("stats", "--json"))}
+    assert (rows[LANGUAGE]["shown"], rows[LANGUAGE]["accepted"]) == (1, 1)
+    assert rows[LANGUAGE]["ms_p50"] > 0 and rows[LANGUAGE]["steps"] > 0
+    shown = daemon_home.dgemma("stats")
+    assert LANGUAGE in shown and "1, 100 %" in shown
+    written = daemon_home.paths.outcomes.read_text()
+    assert str(item.insert_text) not in written, "the log holds code that nobody asked it to hold"
