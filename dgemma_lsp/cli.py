@@ -518,7 +518,9 @@ def daemon(ctx: click.Context, port: int | None, idle_minutes: float | None) -> 
     """Run the daemon here, with its log on stderr."""
     from dgemma_lsp import daemon as process
 
-    found = settings.read_startable(ctx.ensure_object(Common))
+    found, problems = settings.read_serving(ctx.ensure_object(Common))
+    for problem in problems:
+        click.echo(f"dgemma: {problem}", err=True)
     spin_briefly()
     given = {"port": port, "idle_minutes": idle_minutes}
     values = {name: value for name, value in given.items() if value is not None}
@@ -532,5 +534,5 @@ def lsp(ctx: click.Context) -> None:
     """Serve an editor on stdin and stdout (LSP)."""
     from dgemma_lsp import server
 
-    found = settings.read_startable(ctx.ensure_object(Common))
-    server.run(found.config, found.paths)
+    found, problems = settings.read_serving(ctx.ensure_object(Common))
+    server.run(found.config, found.paths, problems)

@@ -6,7 +6,7 @@ options of the command over it. Unknown keys are refused, with their path.
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -53,12 +53,17 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Editor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the language server tells the editor, and what it records.
+    """Where the language server is quiet, what it tells the editor, and what it records.
 
-    `status` and `drafts` are sent to editors that ask for them. `record` keeps what became of each
-    suggestion in a local log, "code" with the texts that were shown, "off" nothing.
+    Unless somebody asks, nothing is completed in `languages_off`, in `files_off` (gitignore
+    patterns) and in longer texts than `max_file_chars`. `status` and `drafts` are sent to editors
+    that ask for them. `record` keeps what became of each suggestion in a local log, "code" with the
+    texts that were shown, "off" nothing.
     """
 
+    languages_off: list[str] = []
+    files_off: list[str] = []
+    max_file_chars: Annotated[int, Meta(ge=0, le=100_000_000)] = 2_000_000
     status: bool = False
     drafts: bool = False
     record: Literal["off", "outcomes", "code"] = "outcomes"
@@ -138,14 +143,21 @@ def load(path: Path) -> Config:
     Raises UserError, naming the file and the key, for anything that cannot be taken.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return Config()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise UserError(f"{path}: cannot be read: {exc}") from exc
-    try:
-        return msgspec.convert(tomllib.loads(text), Config)
-    except tomllib.TOMLDecodeError as exc:
-        raise UserError(f"{path}: not valid TOML: {exc}") from exc
+        return msgspec.convert(read(path), Config)
     except msgspec.ValidationError as exc:
         raise UserError(f"{path}: {exc}; see the options in the README") from exc
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return what the TOML file says, unchecked; nothing if it is missing.
+
+    Raises UserError where it cannot be read.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except tomllib.TOMLDecodeError as exc:
+        raise UserError(f"{path}: not valid TOML: {exc}") from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise UserError(f"{path}: cannot be read: {exc}") from exc

@@ -130,6 +130,11 @@ class Outcomes:
         self._open[offer.uri] = _Open(offer, id, now, document)
         return [f"{id}.{index}" for index in range(len(offer.texts))], lines
 
+    def uri_of(self, id: str) -> str | None:
+        """Return the document that shows this text; None where none does."""
+        found = self._find(id)
+        return found[0].offer.uri if found else None
+
     def shown(self, id: str) -> None:
         """Believe the editor that it shows this text."""
         self._editor_tells = True

@@ -4,15 +4,17 @@ No handler and no policy: `server` has the one, others the other.
 """
 
 from functools import cache
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import attrs
 import msgspec
 from cattrs import Converter
 from lsprotocol import types as t
-from msgspec import Struct
+from msgspec import Meta, Struct
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 from pygls.protocol import LanguageServerProtocol, default_converter
+from pygls.uris import to_fs_path, urlparse
 from pygls.workspace import TextDocument, Workspace
 
 from dgemma_lsp.context import split_lines
@@ -20,6 +22,9 @@ from dgemma_lsp.context import split_lines
 DID_SHOW = "textDocument/didShowCompletion"
 DID_PARTIALLY_ACCEPT = "textDocument/didPartiallyAcceptCompletion"
 DID_REJECT = "dgemma/didRejectCompletion"
+
+EXPLAIN = "dgemma/explain"
+STATUS = "dgemma/status"
 
 ACCEPTED = "dgemma.accepted"
 
@@ -60,6 +65,26 @@ class OfPart(Struct, frozen=True, rename="camel"):
     accepted_length: int
 
 
+class Document(Struct, frozen=True):
+    """A document by its name."""
+
+    uri: str
+
+
+class Position(Struct, frozen=True):
+    """A position in the editor's units."""
+
+    line: Annotated[int, Meta(ge=0)]
+    character: Annotated[int, Meta(ge=0)]
+
+
+class AtPosition(Struct, frozen=True, rename="camel"):
+    """The parameters of `EXPLAIN`."""
+
+    text_document: Document
+    position: Position
+
+
 @attrs.define
 class _Notification:
     """A message of our own: its parameters are read by its handler, with `read`."""
@@ -69,7 +94,22 @@ class _Notification:
     jsonrpc: str
 
 
-_OWN = {DID_SHOW: _Notification, DID_PARTIALLY_ACCEPT: _Notification, DID_REJECT: _Notification}
+@attrs.define
+class _Request:
+    """The same with an answer."""
+
+    id: int | str
+    method: str
+    params: Any
+    jsonrpc: str
+
+
+_OWN: dict[str, type] = {
+    DID_SHOW: _Notification,
+    DID_PARTIALLY_ACCEPT: _Notification,
+    DID_REJECT: _Notification,
+    EXPLAIN: _Request,
+}
 
 
 def read(params: Any, kind: type[Params]) -> Params:
@@ -175,3 +215,10 @@ def offset_at(document: TextDocument, position: t.Position) -> int:
         [line + "\n"], t.Position(0, position.character)
     ).character
     return sum(map(len, lines[: position.line])) + min(column, len(line))
+
+
+def path_of(uri: str) -> Path | None:
+    """Return the file that a uri names; None for what lies in no file system."""
+    if urlparse(uri)[0] != "file" or not (path := to_fs_path(uri)):
+        return None
+    return Path(path)

@@ -39,9 +39,11 @@ class Recorder:
         """Take note that so many UTF-16 units of the text as `shown` were accepted."""
         self._outcomes.partly_accepted(id, shown, units)
 
-    def rejected(self, id: str) -> None:
-        """Take note that this text was dismissed."""
+    def rejected(self, id: str) -> str | None:
+        """Take note that this text was dismissed; return the document that showed it, if any."""
+        uri = self._outcomes.uri_of(id)
         self._write(self._outcomes.rejected(id, time.time()))
+        return uri
 
     def changed(self, uri: str, document: str) -> None:
         """Take note of a document's new text."""

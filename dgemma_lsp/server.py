@@ -1,16 +1,16 @@
-"""The language server: LSP requests -> requests to the daemon, answers -> inline completions.
+"""The language server: what an editor says -> what others do, and their answers back.
 
-Handlers only translate. What the model reads is decided in `context`, what is shown in `ghost`,
-what was suggested already and needs no model in `suggestions`; the daemon is found and asked
-through `client`. stdout is the protocol; the log goes to stderr.
+Handlers only translate. What a completion goes through is in `completer`, how the daemon is found
+and asked in `contact`, what becomes of suggestions in `recorder`. stdout is the protocol; the log
+goes to stderr.
 """
 
 import asyncio
-import itertools
 import logging
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,86 +19,120 @@ from pygls.exceptions import JsonRpcException, PyglsError
 from pygls.lsp.server import LanguageServer
 from pygls.workspace import TextDocument
 
-from dgemma_lsp import __version__, protocol, wire
-from dgemma_lsp.client import Completion, Link, Links, complete
+from dgemma_lsp import __version__, protocol
+from dgemma_lsp.completer import Answer, Completer
 from dgemma_lsp.config import Config, Paths
-from dgemma_lsp.context import for_model, window
-from dgemma_lsp.errors import (
-    Busy,
-    Cancelled,
-    DaemonUnavailable,
-    DgemmaError,
-    ModelUnavailable,
-    Superseded,
-    UserError,
-)
-from dgemma_lsp.ghost import to_ghost_text
+from dgemma_lsp.contact import Contact
+from dgemma_lsp.errors import DgemmaError
 from dgemma_lsp.outcome_log import OutcomeLog
 from dgemma_lsp.outcomes import Offer
+from dgemma_lsp.overlay import known_sections, lay_editor_over
 from dgemma_lsp.protocol import (
     EditorProtocol,
     EditorWorkspace,
     InlineParams,
     make_converter,
     offset_at,
+    path_of,
 )
+from dgemma_lsp.quiet import TEXTS, Place
 from dgemma_lsp.recorder import Recorder
-from dgemma_lsp.suggestions import Suggestions
+from dgemma_lsp.status import Status
 
-# The daemon keeps the deadline; this is for one that hangs and keeps nothing.
-DEADLINE_GRACE_S = 1.0
+SETTINGS_S = 2.0  # how long an editor may take to tell its settings
 
 log = logging.getLogger(__name__)
 
 Items = list[t.InlineCompletionItem]
 
 
-def run(config: Config, paths: Paths) -> None:
-    """Serve one editor on stdin and stdout until it leaves."""
+def run(config: Config, paths: Paths, problems: Sequence[str] = ()) -> None:
+    """Serve one editor on stdin and stdout until it leaves.
+
+    `problems` are those of the configuration file, for the person to see.
+    """
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    build(config, paths).start_io()
+    build(config, paths, problems).start_io()
 
 
-def build(config: Config, paths: Paths) -> "Server":
+def build(config: Config, paths: Paths, problems: Sequence[str] = ()) -> "Server":
     """Return the server with its handlers, not yet listening."""
-    server = Server(config, paths)
-    server.feature(t.INITIALIZE)(initialize)
-    server.feature(t.INITIALIZED)(initialized)
-    server.feature(t.TEXT_DOCUMENT_DID_CHANGE)(did_change)
-    server.feature(t.TEXT_DOCUMENT_DID_CLOSE)(did_close)
+    server = Server(config, paths, problems)
+    handlers: dict[str, Any] = {
+        t.INITIALIZE: initialize,
+        t.INITIALIZED: initialized,
+        t.SHUTDOWN: shutdown,
+        t.WORKSPACE_DID_CHANGE_CONFIGURATION: did_change_configuration,
+        t.TEXT_DOCUMENT_DID_CHANGE: did_change,
+        t.TEXT_DOCUMENT_DID_CLOSE: did_close,
+        protocol.DID_SHOW: did_show,
+        protocol.DID_PARTIALLY_ACCEPT: did_partially_accept,
+        protocol.DID_REJECT: did_reject,
+        protocol.EXPLAIN: explain,
+    }
+    for method, handler in handlers.items():
+        server.feature(method)(handler)
     # Without the options pygls would not advertise the feature.
     server.feature(t.TEXT_DOCUMENT_INLINE_COMPLETION, t.InlineCompletionOptions())(
         inline_completion
     )
-    server.feature(t.SHUTDOWN)(shutdown)
-    server.feature(protocol.DID_SHOW)(did_show)
-    server.feature(protocol.DID_PARTIALLY_ACCEPT)(did_partially_accept)
-    server.feature(protocol.DID_REJECT)(did_reject)
-    server.command(protocol.ACCEPTED)(accepted)
+    commands: dict[str, Any] = {
+        protocol.ACCEPTED: accepted,
+        "dgemma.pause": pause,
+        "dgemma.resume": resume,
+        "dgemma.restart": restart,
+        "dgemma.explain": explain_here,
+    }
+    for name, command in commands.items():
+        server.command(name)(command)
     return server
 
 
 class Server(LanguageServer):
-    """What the handlers share; one editor, one link to the daemon."""
+    """What the handlers share; one editor, one contact with the daemon."""
 
-    def __init__(self, config: Config, paths: Paths) -> None:
+    def __init__(self, config: Config, paths: Paths, problems: Sequence[str]) -> None:
         super().__init__(
             "dgemma", __version__, protocol_cls=EditorProtocol, converter_factory=make_converter
         )
         self.config = config
         self.paths = paths
-        self.links = Links(config, paths, self.tell_failure)
-        self.newest = Newest()
-        self.suggestions = Suggestions()
+        self.contact = Contact(config, paths, tell=self.tell, on_status=self.show_status)
+        self.completer = Completer(config, self.contact, self.roots)
         self.recorder = Recorder(OutcomeLog(paths.outcomes), config.editor)
-        self.ids = map(str, itertools.count(1))
-        self.refused_options: UserError | None = None
-        self.first_contact: asyncio.Task[None] | None = None
+        self.newest = Newest()
+        self.starting: asyncio.Task[None] | None = None
+        self._base = config
+        self._problems = list(problems)
+        self._layers: dict[str, object] = {}
+        self.unheard = self._problems
         self._told: set[str] = set()
+
+    def roots(self) -> list[Path]:
+        """Return the workspace's folders."""
+        uris = [*self.workspace.folders] or [self.workspace.root_uri or ""]
+        return [path for uri in uris if (path := path_of(uri))]
+
+    def set_options(self, source: str, tree: object) -> None:
+        """Go by an editor's options; those of another source stay, the later one above."""
+        self._layers[source] = tree
+        config, problems = self._base, list(self._problems)
+        for name, options in self._layers.items():
+            config, more = lay_editor_over(config, options, name, str(self.paths.config_file))
+            problems += more
+        self.config = self.completer.config = config
+        self.recorder.options = config.editor
+        self.contact.configure(config)
+        self.unheard = problems
+
+    def tell_problems(self) -> None:
+        """Show the user which options could not be taken."""
+        for problem in self.unheard:
+            self.tell(problem)
 
     def tell(self, message: str) -> None:
         """Show the user what to act on, once."""
@@ -108,11 +142,10 @@ class Server(LanguageServer):
                 t.ShowMessageParams(type=t.MessageType.Error, message=f"dgemma: {message}")
             )
 
-    def tell_failure(self, error: DgemmaError, in_a_row: int) -> None:
-        """Tell that there is no daemon to ask, at the first of several attempts."""
-        log.error("no link to the daemon: %s", error)
-        if in_a_row == 1:
-            self.tell(str(error))
+    def show_status(self, status: Status) -> None:
+        """Show how things are to an editor that asked for it."""
+        if self.config.editor.status:
+            self.protocol.notify(protocol.STATUS, msgspec.to_builtins(status))
 
     def report_server_error(
         self, error: Exception, source: type[PyglsError] | type[JsonRpcException]
@@ -147,18 +180,17 @@ class Newest:
         if task := self._tasks.get(uri):
             task.cancel()
 
+    def cancel_all(self) -> None:
+        """End the completions of all documents."""
+        for uri in list(self._tasks):
+            self.cancel(uri)
+
 
 class Cursor(NamedTuple):
-    """Where text goes: `range` of the document is replaced by `typed` and what the model adds.
+    """A place, and the range of the document that an item for it replaces."""
 
-    The document has `begun` there.
-    """
-
+    place: Place
     range: t.Range
-    typed: str
-    begun: str
-    before: str
-    after: str
 
 
 # -- handlers ------------------------------------------------------------------------------------
@@ -173,20 +205,29 @@ async def initialize(ls: Server, params: t.InitializeParams) -> None:
         list(base.folders.values()),
         base.position_encoding,
     )
-    try:
-        ls.config = lay_over(ls.config, params.initialization_options, ls.paths)
-    except UserError as exc:
-        ls.refused_options = exc
-    ls.links = Links(ls.config, ls.paths, ls.tell_failure)
-    ls.recorder.options = ls.config.editor
+    ls.set_options("initializationOptions", params.initialization_options)
 
 
 async def initialized(ls: Server, params: t.InitializedParams) -> None:
-    """Find the daemon, or start it, before the first key is typed."""
-    if ls.refused_options is not None:
-        ls.tell(str(ls.refused_options))
+    """Ask for the editor's settings and find the daemon, before the first key is typed."""
     # Not awaited here: pygls cannot take back a notification's handler when the editor leaves.
-    ls.first_contact = asyncio.create_task(contact(ls))
+    ls.starting = asyncio.create_task(start(ls))
+
+
+async def did_change_configuration(ls: Server, params: t.DidChangeConfigurationParams) -> None:
+    """Go by the editor's settings as they are now."""
+    if tells_settings(ls.client_capabilities):
+        await pull_settings(ls)
+    else:
+        settings = params.settings
+        ours = settings.get("dgemma", settings) if isinstance(settings, dict) else settings
+        ls.set_options("settings", known_sections(ours))
+    ls.tell_problems()
+
+
+async def shutdown(ls: Server, params: None) -> None:
+    """Record what is open still."""
+    ls.recorder.close()
 
 
 async def did_change(ls: Server, params: t.DidChangeTextDocumentParams) -> None:
@@ -198,20 +239,15 @@ async def did_change(ls: Server, params: t.DidChangeTextDocumentParams) -> None:
 
 async def did_close(ls: Server, params: t.DidCloseTextDocumentParams) -> None:
     """End the completion under way and forget what was suggested: nobody will see it."""
-    ls.newest.cancel(params.text_document.uri)
-    ls.suggestions.forget(params.text_document.uri)
-    ls.recorder.closed(params.text_document.uri)
-
-
-async def shutdown(ls: Server, params: None) -> None:
-    """Record what is open still."""
-    ls.recorder.close()
+    uri = params.text_document.uri
+    ls.newest.cancel(uri)
+    ls.completer.closed(uri)
+    ls.recorder.closed(uri)
 
 
 async def inline_completion(ls: Server, params: InlineParams) -> Items:
     """Answer with what may be shown at the cursor; an empty list where there is nothing."""
-    uri = params.text_document.uri
-    return await ls.newest.run(uri, suggest(ls, params))
+    return await ls.newest.run(params.text_document.uri, suggest(ls, params))
 
 
 async def did_show(ls: Server, params: Any) -> None:
@@ -227,7 +263,21 @@ async def did_partially_accept(ls: Server, params: Any) -> None:
 
 async def did_reject(ls: Server, params: Any) -> None:
     """Hear which item was dismissed on purpose."""
-    ls.recorder.rejected(protocol.read(params, protocol.OfItem).item.id)
+    uri = ls.recorder.rejected(protocol.read(params, protocol.OfItem).item.id)
+    if uri is not None:
+        ls.completer.rejected(uri)
+
+
+async def explain(ls: Server, params: Any) -> dict[str, str]:
+    """Answer why nothing is shown at a place."""
+    here = protocol.read(params, protocol.AtPosition)
+    document = ls.workspace.get_text_document(here.text_document.uri)
+    position = t.Position(here.position.line, here.position.character)
+    reason = await ls.completer.explain(locate(document, t.Range(position, position)).place)
+    return {"reason": reason, "text": TEXTS[reason]}
+
+
+# -- commands ------------------------------------------------------------------------------------
 
 
 async def accepted(ls: Server, id: str) -> None:
@@ -235,28 +285,74 @@ async def accepted(ls: Server, id: str) -> None:
     ls.recorder.accepted(id)
 
 
-# -- what the handlers do -------------------------------------------------------------------------
+async def pause(ls: Server) -> None:
+    """Give no completions until `resume`."""
+    ls.newest.cancel_all()
+    ls.contact.pause(True)
 
 
-async def contact(ls: Server) -> None:
-    """Make the first link and tell the user where it leads elsewhere than configured."""
+async def resume(ls: Server) -> None:
+    """Give completions again."""
+    ls.contact.pause(False)
+
+
+async def restart(ls: Server) -> None:
+    """Start the daemon, and with it the model, anew; other editors wait for it too."""
     try:
-        link = await ls.links.get()
-    except DgemmaError:
-        return  # told by `tell_failure`
-    if link.welcome.model != ls.config.model.name:
-        ls.tell(
-            f"the running daemon serves the model {link.welcome.model}, not "
-            f"{ls.config.model.name}; run `dgemma stop` to have it started anew"
+        await ls.contact.restart()
+    except DgemmaError as exc:
+        ls.tell(str(exc))
+
+
+async def explain_here(ls: Server, uri: Any, position: Any) -> dict[str, str]:
+    """Answer as `explain` does."""
+    return await explain(ls, {"textDocument": {"uri": uri}, "position": position})
+
+
+# -- settings ------------------------------------------------------------------------------------
+
+
+async def start(ls: Server) -> None:
+    """Go by the editor's settings, then make contact with the daemon that they name."""
+    if tells_settings(ls.client_capabilities):
+        await pull_settings(ls)
+    ls.tell_problems()
+    ls.contact.begin()
+    if registers_settings(ls.client_capabilities):
+        registration = t.Registration(
+            "dgemma", t.WORKSPACE_DID_CHANGE_CONFIGURATION, {"section": "dgemma"}
         )
+        await ls.client_register_capability_async(t.RegistrationParams([registration]))
+
+
+async def pull_settings(ls: Server) -> None:
+    """Ask for the settings; an editor that does not answer keeps nobody waiting."""
+    items = [t.ConfigurationItem(section="dgemma")]
+    try:
+        async with asyncio.timeout(SETTINGS_S):
+            answer = await ls.workspace_configuration_async(t.ConfigurationParams(items))
+    except (TimeoutError, JsonRpcException) as exc:
+        log.warning("the editor tells no settings: %s", exc or "no answer")
+        return
+    ls.set_options("settings", known_sections(next(iter(answer or []), None)))
+
+
+def tells_settings(capabilities: t.ClientCapabilities) -> bool:
+    """Tell whether the editor can be asked for its settings."""
+    return bool(capabilities.workspace and capabilities.workspace.configuration)
+
+
+def registers_settings(capabilities: t.ClientCapabilities) -> bool:
+    """Tell whether the editor wants to be asked to tell of changed settings."""
+    change = capabilities.workspace and capabilities.workspace.did_change_configuration
+    return bool(change and change.dynamic_registration)
+
+
+# -- what the handlers do ------------------------------------------------------------------------
 
 
 async def suggest(ls: Server, params: InlineParams) -> Items:
-    """Return the rest of what is being typed through, or what the daemon answers.
-
-    No items if the document changes meanwhile or the daemon has no answer. Who asks for more than
-    what is suggested by itself always gets the model's answer.
-    """
+    """Return the items of the completer's answer; none if the document changes meanwhile."""
     began = time.monotonic()
     document = ls.workspace.get_text_document(params.text_document.uri)
     version = document.version
@@ -264,169 +360,64 @@ async def suggest(ls: Server, params: InlineParams) -> Items:
     # belongs to names another one.
     if version is None or params.version not in (None, version):
         return []
-    cursor = locate(document, params)
+    cursor = where(document, params)
     if cursor is None:
         return []
-    known = ls.suggestions.find(document.uri, cursor.before, cursor.after)
-    if known.rests and not is_invoked(params):
-        return offer(ls, document, cursor, known.rests, began, steps=0)
-    message = make_request(
-        next(ls.ids), document, cursor, params, ls.config, previous=known.previous
-    )
-    completion = await ask(ls, message)
-    if completion is None or document.version != version:
+    answer = await ls.completer.complete(cursor.place)
+    if not answer.texts or document.version != version:
         return []
-    texts = worth_showing(completion, cursor, ls.config)
-    ls.suggestions.keep(document.uri, cursor.before, cursor.after, texts)
-    return offer(ls, document, cursor, texts, began, steps=completion.steps)
+    texts = [cursor.place.selected + text for text in answer.texts]
+    ids = ls.recorder.offered(to_offer(cursor.place, texts, answer, began))
+    return [to_item(text, cursor.range, id) for text, id in zip(texts, ids, strict=True)]
 
 
-def offer(
-    ls: Server,
-    document: TextDocument,
-    cursor: Cursor,
-    texts: list[str],
-    began: float,
-    *,
-    steps: int,
-) -> Items:
-    """Return the items that offer these texts, and remember that they were offered."""
-    if not texts:
-        return []
-    inserts = [cursor.typed + text for text in texts]
-    ids = ls.recorder.offered(
-        Offer(
-            uri=document.uri,
-            language=document.language_id or "",
-            before=cursor.before.removesuffix(cursor.typed),
-            begun=cursor.begun,
-            after=cursor.after,
-            texts=tuple(inserts),
-            latency_ms=1000 * (time.monotonic() - began),
-            steps=steps,
-        )
-    )
-    return [to_item(text, cursor.range, id) for text, id in zip(inserts, ids, strict=True)]
-
-
-async def ask(ls: Server, message: wire.Complete) -> Completion | None:
-    """Return the daemon's answer, or None without one; tells the user what only they can mend."""
-    deadline_s = ls.config.completion.deadline_ms / 1000
-    try:
-        async with asyncio.timeout(deadline_s):
-            link: Link = await ls.links.get()
-        async with asyncio.timeout(deadline_s + DEADLINE_GRACE_S):
-            return await complete(link, message)
-    except (Superseded, Cancelled, Busy, TimeoutError) as exc:
-        log.info("completion %s: %r", message.id, exc)
-    except ModelUnavailable as exc:
-        ls.tell(f"{exc}; `dgemma doctor` tells more")
-    except DaemonUnavailable as exc:
-        log.warning("completion %s: %s", message.id, exc)
-    except DgemmaError as exc:
-        log.error("completion %s failed (%s): %s", message.id, exc.code, exc)
-    return None
-
-
-def locate(document: TextDocument, params: InlineParams) -> Cursor | None:
+def where(document: TextDocument, params: InlineParams) -> Cursor | None:
     """Return where to complete; None for a selected completion that no item could replace."""
-    here = t.Range(params.position, params.position)
+    invoked = params.context.trigger_kind == t.InlineCompletionTriggerKind.Invoked
     chosen = params.context.selected_completion_info
-    place, typed = (chosen.range, chosen.text) if chosen else (here, "")
-    start, end = (offset_at(document, edge) for edge in (place.start, place.end))
-    if place.start.line != place.end.line or start > end:
+    if chosen is None:
+        return locate(document, t.Range(params.position, params.position), invoked=invoked)
+    one_line = chosen.range.start.line == chosen.range.end.line
+    if not one_line or chosen.range.start.character > chosen.range.end.character:
         return None
+    return locate(document, chosen.range, selected=chosen.text, invoked=invoked)
+
+
+def locate(
+    document: TextDocument, range: t.Range, *, selected: str = "", invoked: bool = False
+) -> Cursor:
+    """Return the place where a range of a document would be replaced by what is selected."""
     text = document.source
-    return Cursor(
-        range=place,
-        typed=typed,
-        begun=text[start:end],
-        before=text[:start] + typed,
-        after=text[end:],
-    )
-
-
-def is_invoked(params: InlineParams) -> bool:
-    """Tell whether a person asked, not the editor by itself."""
-    return params.context.trigger_kind == t.InlineCompletionTriggerKind.Invoked
-
-
-def make_request(
-    id: str,
-    document: TextDocument,
-    cursor: Cursor,
-    params: InlineParams,
-    config: Config,
-    *,
-    previous: str,
-) -> wire.Complete:
-    """Return what to ask the daemon; automatic requests ask for one candidate."""
-    options = config.completion
-    invoked = is_invoked(params)
-    prefix, suffix = window(
-        cursor.before + cursor.after,
-        len(cursor.before),
-        prefix_chars=options.prefix_chars,
-        suffix_chars=options.suffix_chars,
-    )
-    return wire.Complete(
-        id=id,
-        document=document.uri,
+    start, end = (offset_at(document, edge) for edge in (range.start, range.end))
+    place = Place(
+        uri=document.uri,
         version=document.version or 0,
-        prefix=for_model(prefix),
-        suffix=for_model(suffix),
         language=document.language_id or "",
-        trigger="invoked" if invoked else "automatic",
-        candidates=options.candidates if invoked else 1,
-        previous=for_model(previous),
-        max_lines=options.max_lines,
-        deadline_ms=options.deadline_ms,
-        sampling=wire.Sampling(max_steps=options.steps or None),
+        path=path_of(document.uri),
+        before=text[:start] + selected,
+        after=text[end:],
+        selected=selected,
+        begun=text[start:end],
+        invoked=invoked,
     )
+    return Cursor(place, range)
 
 
-def worth_showing(completion: Completion, cursor: Cursor, config: Config) -> list[str]:
-    """Return the candidates that may be shown, each once."""
-    shown = (
-        to_ghost_text(text, cursor.before, cursor.after, max_lines=config.completion.max_lines)
-        for text in completion.sure(config.completion.min_confidence)
+def to_offer(place: Place, texts: list[str], answer: Answer, began: float) -> Offer:
+    """Return what is offered, as it is recorded."""
+    return Offer(
+        uri=place.uri,
+        language=place.language,
+        before=place.before.removesuffix(place.selected),
+        begun=place.begun,
+        after=place.after,
+        texts=tuple(texts),
+        latency_ms=1000 * (time.monotonic() - began),
+        steps=answer.steps,
     )
-    return list(dict.fromkeys(text for text in shown if text is not None))
 
 
 def to_item(text: str, place: t.Range, id: str) -> t.InlineCompletionItem:
     """Return the item that puts a text in place; an item always says its range."""
     command = t.Command(title="", command=protocol.ACCEPTED, arguments=[id])
     return t.InlineCompletionItem(insert_text=text, range=place, command=command)
-
-
-def lay_over(config: Config, options: object, paths: Paths) -> Config:
-    """Lay the editor's initializationOptions over the configuration.
-
-    They are an object with the keys of the configuration file. Raises UserError for anything else,
-    and for what the daemon alone reads: it may serve other editors as well.
-    """
-    if options is None:
-        return config
-    if not isinstance(options, dict):
-        raise UserError(f"initializationOptions must be an object, not {options!r}; it is ignored")
-    tree = msgspec.to_builtins(config)
-    for section, values in options.items():
-        both = isinstance(values, dict) and isinstance(tree.get(section), dict)
-        tree[section] = tree[section] | values if both else values
-    try:
-        laid = msgspec.convert(tree, Config)
-    except msgspec.ValidationError as exc:
-        raise UserError(f"initializationOptions: {exc}; all of them are ignored") from exc
-    ours = msgspec.structs.replace(
-        config,
-        completion=laid.completion,
-        editor=laid.editor,
-        model=msgspec.structs.replace(config.model, name=laid.model.name),
-    )
-    if laid != ours:
-        raise UserError(
-            "initializationOptions: an editor sets completion, editor and model.name only; all of "
-            f"them are ignored; put what is for the daemon into {paths.config_file}"
-        )
-    return laid

@@ -16,6 +16,7 @@ from msgspec import Struct
 from dgemma_lsp import checkpoints, config, runtime
 from dgemma_lsp.config import Config, Paths
 from dgemma_lsp.errors import UserError
+from dgemma_lsp.overlay import Laid, lay_over
 
 # The kernel's limit for the path of a Unix socket, without the byte that ends it.
 _SOCKET_PATH_BYTES = 103 if sys.platform == "darwin" else 107
@@ -71,11 +72,28 @@ def prepare_folders(paths: Paths) -> None:
         )
 
 
-def load_config(chosen: Common, paths: Paths) -> Config:
-    """Lay the options over the configuration file; raises UserError."""
+def refuse_missing(chosen: Common, paths: Paths) -> None:
+    """Raise UserError for a configuration file that was asked for and is not there."""
     if chosen.config_file and not paths.config_file.exists():
         raise UserError(f"--config {chosen.config_file}: no such file")
+
+
+def load_config(chosen: Common, paths: Paths) -> Config:
+    """Lay the options over the configuration file; raises UserError."""
+    refuse_missing(chosen, paths)
     return lay_model(config.load(paths.config_file), chosen)
+
+
+def load_what_holds(chosen: Common, paths: Paths) -> Laid:
+    """Do the same for a process that a bad option must not keep from serving; raises UserError.
+
+    What cannot be taken of the configuration file is told in the problems and left out.
+    """
+    try:
+        laid = lay_over(Config(), config.read(paths.config_file), str(paths.config_file))
+    except UserError as exc:
+        laid = Laid(Config(), [f"{exc}; all of it is left out"])
+    return Laid(lay_model(laid.config, chosen), laid.problems)
 
 
 def lay_model(base: Config, chosen: Common) -> Config:
@@ -93,9 +111,26 @@ def read(chosen: Common) -> Settings:
     return Settings(config=loaded, paths=paths, model_given=chosen.model is not None)
 
 
+def read_serving(chosen: Common) -> tuple[Settings, list[str]]:
+    """Return the settings of a process that serves others, and what of them was left out.
+
+    Its model must be one that can be found; raises UserError.
+    """
+    paths = find_paths(chosen.config_file)
+    refuse_missing(chosen, paths)
+    laid = load_what_holds(chosen, paths)
+    prepare_folders(paths)
+    found = Settings(config=laid.config, paths=paths, model_given=chosen.model is not None)
+    return with_found_model(found), laid.problems
+
+
 def read_startable(chosen: Common) -> Settings:
     """Return the settings of a command that may start a daemon: with a model that can be found."""
-    settings = read(chosen)
+    return with_found_model(read(chosen))
+
+
+def with_found_model(settings: Settings) -> Settings:
+    """Return the settings with the model's full name; raises UserError where there is none."""
     name = checkpoints.resolve(settings.config.model.name)
     return msgspec.structs.replace(
         settings, config=with_values(settings.config, "model", name=name)

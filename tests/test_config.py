@@ -1,3 +1,5 @@
+import re
+import tomllib
 from pathlib import Path
 
 import msgspec
@@ -7,7 +9,16 @@ from dgemma_lsp import config
 from dgemma_lsp.config import Config, Paths
 from dgemma_lsp.errors import UserError
 
-SECTIONS = [config.Model, config.Completion, config.Chat, config.Daemon, Config]
+SECTIONS = [
+    config.Model,
+    config.Completion,
+    config.Editor,
+    config.Chat,
+    config.Daemon,
+    Config,
+]
+README = Path(__file__).parent.parent / "README.md"
+BLOCK = re.compile(r"```toml\n(.*?)```", re.DOTALL)
 
 
 def written(folder: Path, text: str | bytes) -> Path:
@@ -76,3 +87,26 @@ def test_the_files_of_the_daemon_lie_in_the_user_s_folders(tmp_path: Path) -> No
     assert {path.parent for path in (paths.socket, paths.lock, paths.endpoint)} == {paths.runtime}
     assert paths.log.parent == paths.state
     assert len({paths.socket, paths.lock, paths.endpoint}) == 3
+
+
+# -- the README ----------------------------------------------------------------------------------
+
+
+def test_the_readme_names_each_option_exactly_once_with_its_default(tmp_path: Path) -> None:
+    [block] = BLOCK.findall(README.read_text(encoding="utf-8"))
+    without_default = {("completion", "causal_tokens")}  # no TOML says that it is not there
+    options = {
+        (section, option): value
+        for section, values in msgspec.to_builtins(Config()).items()
+        for option, value in values.items()
+    }
+    assert {name for name, value in options.items() if value is None} == without_default
+    said = tomllib.loads(block)  # which refuses a name that comes twice
+    assert {
+        (section, option): value
+        for section, values in said.items()
+        for option, value in values.items()
+    } == {name: value for name, value in options.items() if value is not None}
+    for _, option in without_default:
+        assert len(re.findall(rf"^# {option} = ", block, re.MULTILINE)) == 1
+    assert config.load(written(tmp_path, block)) == Config()

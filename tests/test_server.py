@@ -16,9 +16,9 @@ from pytest_lsp import LanguageClient, client_capabilities, make_test_lsp_client
 from scripted_daemon import ScriptedDaemon, Send, answering, silent
 
 from dgemma_lsp import protocol, server, wire
-from dgemma_lsp.config import Chat, Completion, Config, Daemon, Model, Paths
+from dgemma_lsp.config import Completion, Config, Model, Paths
 from dgemma_lsp.config import Editor as EditorOptions
-from dgemma_lsp.errors import UserError
+from dgemma_lsp.ignores import NAME
 from dgemma_lsp.outcome_log import OutcomeLog
 from dgemma_lsp.outcomes import Ended
 
@@ -35,7 +35,7 @@ client.EXIT_GRACE_S = 0.0
 client.FIRST_PAUSE_S = 0.01
 folder = Path(sys.argv[1])
 paths = Paths(config_file=folder / "config.toml", runtime=folder, state=folder)
-server.run(msgspec.json.decode(sys.argv[2], type=Config), paths)
+server.run(msgspec.json.decode(sys.argv[2], type=Config), paths, sys.argv[3:])
 """
 
 
@@ -61,6 +61,8 @@ class Editor:
         self.client = client
         self.result = result
         self.version = 0
+        self.statuses: list[Any] = []
+        self.registered: asyncio.Queue[Any] = asyncio.Queue()
 
     def open(self, text: str, uri: str = URI, language: str = "python") -> None:
         self.client.text_document_did_open(
@@ -125,16 +127,28 @@ async def editor(
     config: Config = CONFIG,
     capabilities: t.ClientCapabilities | None = None,
     options: object = None,
+    folders: list[t.WorkspaceFolder] | None = None,
+    settings: object = None,
+    problem: str | None = None,
 ) -> AsyncIterator[Editor]:
     client = make_test_lsp_client()
+    client.set_configuration({"dgemma": settings})
+    registered: asyncio.Queue[Any] = asyncio.Queue()
+    client.feature(t.CLIENT_REGISTER_CAPABILITY)(lambda p: registered.put_nowait(p.registrations))
+    statuses: list[Any] = []
+    client.feature(protocol.STATUS)(lambda status: statuses.append(status))
     encoded = msgspec.json.encode(config).decode()
-    await client.start_io(sys.executable, "-c", SERVE, str(folder), encoded)
+    problems = [problem] if problem else []
+    await client.start_io(sys.executable, "-c", SERVE, str(folder), encoded, *problems)
     try:
         params = t.InitializeParams(
             capabilities=capabilities or t.ClientCapabilities(),
             initialization_options=options,  # type: ignore[arg-type]
+            workspace_folders=folders,
         )
-        yield Editor(client, await client.initialize_session(params))
+        one = Editor(client, await client.initialize_session(params))
+        one.statuses, one.registered = statuses, registered
+        yield one
     finally:
         await client.shutdown_session()
         await client.stop()
@@ -568,6 +582,95 @@ async def test_what_cannot_be_read_of_an_item_stops_nothing(folder: Path) -> Non
         assert texts(await one.ask(0, 4)) == ["ab"]
 
 
+# -- why nothing, pause, how it is ---------------------------------------------------------------
+
+
+async def run(one: Editor, command: str, *arguments: object) -> Any:
+    params = t.ExecuteCommandParams(command, arguments=list(arguments))
+    return await one.client.workspace_execute_command_async(params)
+
+
+def answered(answer: Any) -> tuple[str, str]:
+    return tuple(answer.values()) if isinstance(answer, dict) else (answer.reason, answer.text)
+
+
+async def test_why_nothing_is_shown_is_answered_as_request_and_as_command(folder: Path) -> None:
+    async with ScriptedDaemon(folder / "daemon.sock", answering("1")), editor(folder) as one:
+        one.open("x = y\nzé = \n")
+        inside, end = {"line": 0, "character": 4}, {"line": 1, "character": 5}
+        at = {"textDocument": {"uri": URI}}
+        reason, text = answered(await one.send(protocol.EXPLAIN, at | {"position": inside}))
+        assert (reason, "inside a word" in text) == ("mid-word", True)
+        assert answered(await run(one, "dgemma.explain", URI, inside)) == (reason, text)
+        assert answered(await one.send(protocol.EXPLAIN, at | {"position": end}))[0] == "shown"
+        with pytest.raises(JsonRpcException, match="position"):
+            await one.send(protocol.EXPLAIN, at)
+
+
+async def test_a_pause_ends_what_is_under_way_and_lasts_until_it_is_over(folder: Path) -> None:
+    answers = [silent, answering("1")]
+
+    async def script(message: wire.Request, send: Send) -> None:
+        await answers.pop(0)(message, send)
+
+    async with ScriptedDaemon(folder / "daemon.sock", script) as daemon, editor(folder) as one:
+        one.open("x = ")
+        under_way = one.ask(0, 4)
+        await completes(daemon)
+        await run(one, "dgemma.pause")
+        assert texts(await under_way) == []
+        assert texts(await one.ask(0, 4, trigger=1)) == []
+        await run(one, "dgemma.resume")
+        assert texts(await one.ask(0, 4)) == ["1"]
+        assert len(daemon._of(wire.Complete)) == 2
+
+
+async def test_a_dismissed_item_is_not_shown_again_by_itself(folder: Path) -> None:
+    async with ScriptedDaemon(folder / "daemon.sock", answering("1")), editor(folder) as one:
+        one.open("x = ")
+        [item] = await one.ask(0, 4)
+        one.client.protocol.notify(protocol.DID_REJECT, {"item": told(item)})
+        assert texts(await one.ask(0, 4)) == []
+        assert texts(await one.ask(0, 4, trigger=1)) == ["1"]
+
+
+async def test_how_it_is_is_told_to_an_editor_that_asks_for_it(folder: Path) -> None:
+    options = {"editor": {"status": True}}
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("1")),
+        editor(folder, options=options) as one,
+    ):
+        one.open("x = ")
+        assert texts(await one.ask(0, 4)) == ["1"]
+        await run(one, "dgemma.pause")
+        await run(one, "dgemma.resume")
+        states = [status.state for status in one.statuses]
+        assert states[:1] + states[-4:] == ["starting", "busy", "ready", "paused", "ready"]
+        assert {status.model for status in one.statuses} == {"scripted"}
+        assert one.statuses[-1].text == "scripted is ready"
+    async with ScriptedDaemon(folder / "daemon.sock", answering("1")), editor(folder) as other:
+        other.open("x = ")
+        assert texts(await other.ask(0, 4)) == ["1"]
+        assert other.statuses == []
+
+
+async def test_every_folder_of_the_workspace_may_leave_files_out(folder: Path) -> None:
+    roots = [folder / "one", folder / "zwei ü"]
+    for root in roots:
+        root.mkdir()
+        (root / NAME).write_text(f"{root.name}.py\n")
+    folders = [t.WorkspaceFolder(root.as_uri(), root.name) for root in roots]
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("1")),
+        editor(folder, folders=folders) as one,
+    ):
+        for root in roots:
+            for name, expected in ((root.name, []), ("other", ["1"])):
+                uri = (root / f"{name}.py").as_uri()
+                one.open("x = ", uri)
+                assert texts(await one.ask(0, 4, uri=uri, trigger=1)) == expected
+
+
 # -- cancelling, newest wins, stale --------------------------------------------------------------
 
 
@@ -585,12 +688,12 @@ async def test_the_editor_s_cancel_reaches_the_daemon(folder: Path) -> None:
 
 async def test_a_newer_request_of_the_document_ends_the_older_one(folder: Path) -> None:
     async def script(message: wire.Request, send: Send) -> None:
-        if isinstance(message, wire.Complete) and message.prefix == "x = 2":
+        if isinstance(message, wire.Complete) and message.prefix == "x = (":
             await answering("3")(message, send)
 
     other = "file:///other.py"
     async with ScriptedDaemon(folder / "daemon.sock", script) as daemon, editor(folder) as one:
-        one.open("x = 22")
+        one.open("x = ((")
         one.open("z", uri=other)
         elsewhere = one.ask(0, 1, uri=other, id="elsewhere")
         older = one.ask(0, 4, id="older")
@@ -638,10 +741,8 @@ async def test_an_answer_to_an_older_version_is_dropped(folder: Path) -> None:
     )
     async with ScriptedDaemon(folder / "daemon.sock", script) as daemon:
         assert [item.insert_text for item in await server.suggest(ls, params)] == ["1"]
-        ls.suggestions.forget(URI)
         assert await server.suggest(ls, params) == []
-        assert ls.suggestions.find(URI, "x = ", "").rests == []
-        await ls.links.close()
+        await ls.contact.close()
 
 
 async def test_a_request_that_names_another_version_than_the_document_s_is_stale(
@@ -786,7 +887,7 @@ async def test_an_editor_that_leaves_while_the_daemon_starts_leaves_no_complaint
         assert (process.returncode, log) == (0, b"")
 
 
-# -- initializationOptions -----------------------------------------------------------------------
+# -- the editor's settings -----------------------------------------------------------------------
 
 
 async def test_the_editor_s_options_are_laid_over_the_configuration(folder: Path) -> None:
@@ -803,61 +904,80 @@ async def test_the_editor_s_options_are_laid_over_the_configuration(folder: Path
         assert not one.client.messages
 
 
-async def test_bad_options_are_told_once_and_the_defaults_serve(folder: Path) -> None:
+async def test_a_bad_option_is_told_once_and_the_others_hold(folder: Path) -> None:
     options = {"completion": {"steps": 8, "candidates": 99}}
     async with (
         ScriptedDaemon(folder / "daemon.sock", answering("y")) as daemon,
         editor(folder, options=options) as one,
     ):
-        told = await one.told()
-        assert "$.completion.candidates" in told
+        assert "initializationOptions: completion.candidates = 99" in await one.told()
         one.open("x = ")
         assert texts(await one.ask(0, 4)) == ["y"]
-        assert (await completes(daemon)).sampling.max_steps is None
+        assert (await completes(daemon)).sampling.max_steps == 8
         assert len(one.client.messages) == 1
 
 
-PATHS = Paths(config_file=Path("/c.toml"), runtime=Path("/r"), state=Path("/s"))
-BASE = Config(
-    model=Model(name="m", device="cpu"),
-    completion=Completion(steps=3, deadline_ms=500),
-    chat=Chat(max_tokens=9),
-    daemon=Daemon(port=7),
-)
+async def test_what_is_wrong_in_the_configuration_file_is_told_too(folder: Path) -> None:
+    problem = "config.toml: completion.steps = -1: too small"
+    async with ScriptedDaemon(folder / "daemon.sock", silent), editor(folder, problem=problem) as o:
+        assert await o.told() == f"dgemma: {problem}"
 
 
-@pytest.mark.parametrize(
-    ("options", "change"),
-    [
-        (None, {}),
-        ({}, {}),
-        ({"completion": {}}, {}),
-        ({"daemon": {"port": 7}}, {}),
-        ({"completion": {"steps": 8}}, {"completion": Completion(steps=8, deadline_ms=500)}),
-        ({"model": {"name": "n"}}, {"model": Model(name="n", device="cpu")}),
-    ],
-)
-def test_options_change_what_they_name_and_nothing_else(
-    options: object, change: dict[str, Any]
+PULLING = t.ClientCapabilities(workspace=t.WorkspaceClientCapabilities(configuration=True))
+
+
+async def test_an_editor_that_tells_its_settings_is_asked_for_them_and_again_when_they_change(
+    folder: Path,
 ) -> None:
-    assert server.lay_over(BASE, options, PATHS) == msgspec.structs.replace(BASE, **change)
+    settings = {"completion": {"steps": 5, "candidates": None}, "trace": {"server": "off"}}
+    options = {"completion": {"steps": 8, "deadline_ms": 4321}}
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("y")) as daemon,
+        editor(folder, capabilities=PULLING, options=options, settings=settings) as one,
+    ):
+        await daemon.heard_of(wire.Hello)  # only after the settings came
+        one.open("x = ")
+        await one.ask(0, 4, trigger=1)
+        first = await completes(daemon)
+        assert (first.sampling.max_steps, first.deadline_ms, first.candidates) == (5, 4321, 3)
+        changed = {"completion": {"steps": 6, "candidates": "x"}}
+        one.client.set_configuration({"dgemma": changed})
+        one.client.workspace_did_change_configuration(t.DidChangeConfigurationParams(None))
+        assert "settings: completion.candidates = 'x'" in await one.told()
+        await one.ask(0, 4, trigger=1)
+        assert (await completes(daemon, 2)).sampling.max_steps == 6
+        assert len(one.client.messages) == 1
 
 
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        ([], r"must be an object, not \[\]"),
-        ("x", "must be an object, not 'x'"),
-        ({"completion": 3}, r"\$\.completion"),
-        ({"completion": {"steps": -1}}, r"\$\.completion\.steps"),
-        ({"completion": {"steps": "8"}}, r"\$\.completion\.steps"),
-        ({"completion": {"step": 8}}, "step"),
-        ({"compeltion": {"steps": 8}}, "compeltion"),
-        ({"daemon": {"port": 8}}, "/c.toml"),
-        ({"model": {"device": "cuda"}}, "/c.toml"),
-        ({"chat": {"max_tokens": 1}}, "/c.toml"),
-    ],
-)
-def test_options_that_cannot_be_taken_are_refused_by_name(options: object, told: str) -> None:
-    with pytest.raises(UserError, match=told):
-        server.lay_over(BASE, options, PATHS)
+@pytest.mark.parametrize("wrapped", [True, False])
+async def test_settings_that_an_editor_sends_by_itself_are_taken(
+    folder: Path, wrapped: bool
+) -> None:
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("y")) as daemon,
+        editor(folder) as one,
+    ):
+        one.open("x = ")
+        settings: dict[str, Any] = {"completion": {"steps": 7}}
+        one.client.workspace_did_change_configuration(
+            t.DidChangeConfigurationParams({"dgemma": settings} if wrapped else settings)
+        )
+        await one.ask(0, 4)
+        assert (await completes(daemon)).sampling.max_steps == 7
+        one.client.workspace_did_change_configuration(t.DidChangeConfigurationParams(None))
+        await one.ask(0, 4, trigger=1)
+        assert (await completes(daemon, 2)).sampling.max_steps is None
+        assert not one.client.messages
+
+
+async def test_an_editor_that_wants_to_be_asked_for_changes_is_asked(folder: Path) -> None:
+    change = t.DidChangeConfigurationClientCapabilities(dynamic_registration=True)
+    capabilities = t.ClientCapabilities(
+        workspace=t.WorkspaceClientCapabilities(did_change_configuration=change)
+    )
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", silent),
+        editor(folder, capabilities=capabilities) as one,
+    ):
+        [registration] = await one.registered.get()
+        assert registration.method == t.WORKSPACE_DID_CHANGE_CONFIGURATION

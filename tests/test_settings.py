@@ -73,3 +73,28 @@ def test_a_path_too_long_for_a_socket_is_refused(
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(home / ("x" * 100)))
     with pytest.raises(UserError, match="too long for a socket"):
         settings.read(Common())
+
+
+def test_a_process_that_serves_others_leaves_a_bad_option_out_and_tells_it(home: Path) -> None:
+    file = home / "own.toml"
+    file.write_text('[model]\nthreads = -1\ndevice = "cpu"\n[nonsense]\n')
+    chosen = Common(config_file=file, model="nano")
+    found, problems = settings.read_serving(chosen)
+    assert (found.config.model.threads, found.config.model.device) == (0, "cpu")
+    assert [problem.startswith(f"{file}: ") for problem in problems] == [True, True]
+    assert "model.threads = -1" in problems[0] and "nonsense" in problems[1]
+    with pytest.raises(UserError, match="threads"):
+        settings.read_startable(chosen)
+
+
+def test_of_a_file_that_is_no_toml_nothing_holds_but_the_process_serves(home: Path) -> None:
+    file = home / "own.toml"
+    file.write_text("[model\n")
+    found, [problem] = settings.read_serving(Common(config_file=file))
+    assert found.config.model.device == "auto"
+    assert "not valid TOML" in problem and "left out" in problem
+
+
+def test_a_file_that_was_asked_for_must_be_there(home: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        settings.read_serving(Common(config_file=home / "absent.toml"))

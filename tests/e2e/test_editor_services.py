@@ -5,12 +5,22 @@ from typing import Any
 
 import pytest
 from home import Home
-from language_client import TEXT, editor, first_items, offset_of, open_document
+from language_client import (
+    TEXT,
+    ask,
+    assert_joins,
+    editor,
+    first_items,
+    offset_of,
+    open_document,
+    position,
+)
 from lsprotocol import types
 from pytest_lsp import LanguageClient
 
 pytestmark = pytest.mark.e2e
 
+INVOKED = types.InlineCompletionTriggerKind.Invoked
 URI = "file:///services.py"
 LANGUAGE = "of-this"  # so that its figures are this test's
 
@@ -44,3 +54,44 @@ async def test_an_accepted_suggestion_is_counted_by_dgemma_stats(daemon_home: Ho
     assert LANGUAGE in shown and "1, 100 %" in shown
     written = daemon_home.paths.outcomes.read_text()
     assert str(item.insert_text) not in written, "the log holds code that nobody asked it to hold"
+
+
+async def explain(client: LanguageClient, offset: int) -> dict[str, str]:
+    place = position(TEXT, offset, "utf-16")
+    where = {"line": place.line, "character": place.character}
+    answer = await run(client, "dgemma.explain", URI, where)
+    assert isinstance(answer, dict)
+    return answer
+
+
+async def test_why_nothing_is_shown_is_explained(daemon_home: Home) -> None:
+    async with editor(daemon_home) as client:
+        open_document(client, URI, TEXT)
+        cursor, _ = await first_items(client, URI)
+        assert (await explain(client, cursor))["reason"] == "shown"
+        inside_word = await explain(client, TEXT.index("width") + 2)
+        assert inside_word["reason"] == "mid-word" and inside_word["text"]
+
+
+async def test_a_pause_lasts_until_it_is_ended(daemon_home: Home) -> None:
+    async with editor(daemon_home) as client:
+        open_document(client, URI, TEXT)
+        cursor, _ = await first_items(client, URI)
+        place = position(TEXT, cursor, "utf-16")
+        await run(client, "dgemma.pause")
+        assert await ask(client, URI, place) == []
+        assert (await explain(client, cursor))["reason"] == "paused"
+        await run(client, "dgemma.resume")
+        assert await ask(client, URI, place) != []
+
+
+async def test_a_restart_brings_a_new_model_process(daemon_home: Home) -> None:
+    async with editor(daemon_home) as client:
+        open_document(client, URI, TEXT)
+        await first_items(client, URI)
+        before = json.loads(daemon_home.dgemma("status", "--json"))
+        await run(client, "dgemma.restart")
+        cursor, items = await first_items(client, URI, trigger=INVOKED)
+        assert_joins(TEXT, cursor, items[0], "utf-16")
+        after = json.loads(daemon_home.dgemma("status", "--json"))
+        assert before["pid"] != after["pid"] and before["model_pid"] != after["model_pid"]

@@ -1,0 +1,191 @@
+"""From a place to what may be shown there, or why nothing is: the way of one completion.
+
+It knows no protocol. What is quiet, what the model reads, what may be shown and what was suggested
+already is decided in `quiet`, `context`, `ghost` and `suggestions`; here they are asked in turn.
+"""
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from dgemma_lsp import ignores, wire
+from dgemma_lsp.client import Completion, complete
+from dgemma_lsp.config import Config
+from dgemma_lsp.contact import Contact
+from dgemma_lsp.context import for_model, window
+from dgemma_lsp.errors import (
+    Busy,
+    Cancelled,
+    DaemonStopping,
+    DaemonUnavailable,
+    DgemmaError,
+    Superseded,
+)
+from dgemma_lsp.ghost import to_ghost_text
+from dgemma_lsp.ignores import Ignores
+from dgemma_lsp.quiet import Facts, Place, Reason, Rejections, why_quiet
+from dgemma_lsp.suggestions import Suggestions
+
+# The daemon keeps the deadline; this is for one that hangs and keeps nothing.
+DEADLINE_GRACE_S = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Answer(Struct, frozen=True):
+    """What may be shown, the best first, and why nothing where that is so.
+
+    `steps` are the model's denoising steps for it.
+    """
+
+    texts: list[str]
+    reason: Reason
+    steps: int = 0
+
+
+class Completer:
+    """Answers one editor's questions for completions."""
+
+    def __init__(
+        self, config: Config, contact: Contact, roots: Callable[[], Sequence[Path]]
+    ) -> None:
+        self.config = config
+        self._contact = contact
+        self._roots = roots
+        self._ids = map(str, itertools.count(1))
+        self._suggestions = Suggestions()
+        self._rejections = Rejections()
+        self._ignores = Ignores()
+        self._last: dict[str, tuple[Place, Reason]] = {}
+
+    async def complete(self, place: Place) -> Answer:
+        """Return what may be shown at this place.
+
+        Who asks for more than what is suggested by itself always gets the model's answer.
+        """
+        answer = Answer([], "overtaken")
+        try:
+            answer = await self._answer(place)
+        finally:
+            self._last[place.uri] = place, answer.reason
+        return answer
+
+    async def explain(self, place: Place) -> Reason:
+        """Return why nothing is shown at this place, or that something is."""
+        if reason := self._why_quiet(place):
+            return reason
+        last, reason = self._last.get(place.uri, (place, "overtaken"))
+        if (last.before, last.after) == (place.before, place.after) and reason != "overtaken":
+            return reason
+        return (await self.complete(place)).reason
+
+    def rejected(self, uri: str) -> None:
+        """Remember that what is shown in this document was dismissed."""
+        self._suggestions.forget(uri)
+        if uri in self._last:
+            self._rejections.add(uri, self._last[uri][0].before)
+
+    def closed(self, uri: str) -> None:
+        """Forget a document."""
+        self._suggestions.forget(uri)
+        self._last.pop(uri, None)
+
+    async def _answer(self, place: Place) -> Answer:
+        if reason := self._why_quiet(place):
+            return Answer([], reason)
+        known = self._suggestions.find(place.uri, place.before, place.after)
+        if known.rests and not place.invoked:
+            return Answer(known.rests, "shown")
+        request = make_request(next(self._ids), place, self.config, previous=known.previous)
+        completion = await self._ask(request)
+        if not isinstance(completion, Completion):
+            return Answer([], completion)
+        texts = worth_showing(completion, place, self.config)
+        self._suggestions.keep(place.uri, place.before, place.after, texts)
+        reason = "shown" if texts else why_nothing(completion, self.config)
+        if reason == "deadline" and self._contact.loading:
+            reason = "loading"
+        return Answer(texts, reason, completion.steps)
+
+    async def _ask(self, message: wire.Complete) -> Completion | Reason:
+        """Return the daemon's answer, or why there is none."""
+        deadline_s = self.config.completion.deadline_ms / 1000
+        try:
+            async with asyncio.timeout(deadline_s):
+                link = await self._contact.link()
+            with self._contact.asking():
+                async with asyncio.timeout(deadline_s + DEADLINE_GRACE_S):
+                    completion = await complete(link, message)
+        except TimeoutError:
+            log.info("completion %s: no answer in time", message.id)
+            return "loading" if self._contact.loading else "deadline"
+        except (Superseded, Cancelled, Busy) as exc:
+            log.info("completion %s: %s", message.id, exc)
+            return "busy" if isinstance(exc, Busy) else "overtaken"
+        except (DaemonUnavailable, DaemonStopping) as exc:
+            log.warning("completion %s: %s", message.id, exc)
+            return "no-daemon"
+        except DgemmaError as exc:
+            log.error("completion %s failed (%s): %s", message.id, exc.code, exc)
+            self._contact.refused(exc)
+            return "model"
+        if completion.reason != "deadline":
+            self._contact.answered()
+        return completion
+
+    def _why_quiet(self, place: Place) -> Reason | None:
+        roots = self._roots()
+        facts = Facts(
+            paused=self._contact.paused,
+            ignored=self._ignores.leave_out(place.path, roots),
+            off=ignores.match(self.config.editor.files_off, place.path, roots),
+            rejected=self._rejections.hold(place.uri, place.before),
+        )
+        return why_quiet(place, facts, self.config.editor)
+
+
+def make_request(id: str, place: Place, config: Config, *, previous: str) -> wire.Complete:
+    """Return what to ask the daemon; automatic requests ask for one candidate."""
+    options = config.completion
+    prefix, suffix = window(
+        place.before + place.after,
+        len(place.before),
+        prefix_chars=options.prefix_chars,
+        suffix_chars=options.suffix_chars,
+    )
+    return wire.Complete(
+        id=id,
+        document=place.uri,
+        version=place.version,
+        prefix=for_model(prefix),
+        suffix=for_model(suffix),
+        language=place.language,
+        trigger="invoked" if place.invoked else "automatic",
+        candidates=options.candidates if place.invoked else 1,
+        previous=for_model(previous),
+        max_lines=options.max_lines,
+        deadline_ms=options.deadline_ms,
+        sampling=wire.Sampling(max_steps=options.steps or None),
+    )
+
+
+def worth_showing(completion: Completion, place: Place, config: Config) -> list[str]:
+    """Return the candidates that may be shown, each once."""
+    shown = (
+        to_ghost_text(text, place.before, place.after, max_lines=config.completion.max_lines)
+        for text in completion.sure(config.completion.min_confidence)
+    )
+    return list(dict.fromkeys(text for text in shown if text is not None))
+
+
+def why_nothing(completion: Completion, config: Config) -> Reason:
+    """Return why no text of the model's answer is shown."""
+    if not completion.sure(config.completion.min_confidence):
+        return "not-confident"
+    if any(text.strip() for text in completion.texts):
+        return "repeats"
+    return "deadline" if completion.reason == "deadline" else "empty"

@@ -1,0 +1,60 @@
+"""How completion is, in one line for a person: what is known -> state and text. Pure."""
+
+from typing import Literal, assert_never
+
+from msgspec import Struct
+
+from dgemma_lsp.wire import ModelState
+
+State = Literal["starting", "loading", "ready", "busy", "paused", "error"]
+
+
+class Status(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an editor shows; `progress` is 0 to 100 where loading tells how far it is."""
+
+    state: State
+    text: str
+    progress: int | None = None
+    model: str | None = None
+
+
+class Condition(Struct, kw_only=True):
+    """What is known of daemon and model; `error` is what keeps both from working, "" for nothing.
+
+    `asked` counts the requests that the model has not answered yet.
+    """
+
+    model: str
+    paused: bool = False
+    linked: bool = False
+    loading: ModelState = "loading"
+    error: str = ""
+    asked: int = 0
+
+    @property
+    def status(self) -> Status:
+        """What to show; what a person has to act on goes first."""
+        if self.paused:
+            return self._is("paused", "paused: run dgemma.resume to get completions again")
+        if self.error:
+            return self._is("error", f"{self.error}; `dgemma doctor` tells more")
+        if not self.linked:
+            return self._is("starting", "the daemon is being started")
+        match self.loading:
+            case "loading":
+                return self._is("loading", f"{self.model} is being loaded")
+            case "restarting":
+                return self._is("loading", f"{self.model} is being loaded again after it crashed")
+            case "failed":
+                return self._is(
+                    "error", f"{self.model} cannot be loaded; `dgemma doctor` tells why"
+                )
+            case "ready" | "asleep":
+                if self.asked:
+                    return self._is("busy", f"{self.model} is writing")
+                return self._is("ready", f"{self.model} is ready")
+            case _:
+                assert_never(self.loading)
+
+    def _is(self, state: State, text: str) -> Status:
+        return Status(state=state, text=text, model=self.model)
