@@ -89,9 +89,9 @@ def outcomes(home: Home) -> dict[str, int]:
     return {name: figures.get(name, 0) for name in ("accepted", "partly", "rejected")}
 
 
-def servers(home: Home) -> list[psutil.Process]:
-    """The language servers that run."""
-    return [process for process in home.processes() if process.cmdline()[-1:] == ["lsp"]]
+def running(home: Home, subcommand: str) -> list[psutil.Process]:
+    """The processes of this user that run `dgemma` with this subcommand."""
+    return [process for process in home.processes() if subcommand in process.cmdline()]
 
 
 def test_tab_takes_the_ghost_text_and_one_undo_takes_it_back(editor: Window) -> None:
@@ -170,7 +170,7 @@ def test_tab_without_ghost_text_indents(editor: Window) -> None:
 def test_typing_goes_on_after_the_daemon_was_killed(editor: Window) -> None:
     editor.type_for_ghost(ATTEMPTS)
     editor.keys("Escape")
-    (daemon,) = (each for each in editor.home.processes() if each.cmdline()[-1:] == ["daemon"])
+    (daemon,) = running(editor.home, "daemon")
     editor.type(" ")
     daemon.send_signal(signal.SIGKILL)
     daemon.wait()
@@ -179,22 +179,21 @@ def test_typing_goes_on_after_the_daemon_was_killed(editor: Window) -> None:
     editor.open(editor.file.with_name("again.py"), FILE)
     assert editor.type_for_ghost(ATTEMPTS)
 
-    again = [each.pid for each in editor.home.processes() if each.cmdline()[-1:] == ["daemon"]]
-    assert len(again) == 1
-    assert again != [daemon.pid]
+    (again,) = running(editor.home, "daemon")
+    assert again.pid != daemon.pid
 
 
 def test_a_killed_server_comes_back_and_restarts_never_make_two_of_it(editor: Window) -> None:
-    (first,) = servers(editor.home)
+    (first,) = running(editor.home, "lsp")
     first.send_signal(signal.SIGKILL)
     first.wait()
-    until(lambda: servers(editor.home), "the server to come back")
+    until(lambda: running(editor.home, "lsp"), "the server to come back")
 
     for _ in range(3):
         editor.run("DGemma: Restart Language Server")
     until(lambda: editor.status().startswith("ready"), "the server")
     assert editor.type_for_ghost(ATTEMPTS)
-    assert len(servers(editor.home)) == 1
+    assert len(running(editor.home, "lsp")) == 1
 
 
 def test_the_status_item_is_ready_and_opens_its_menu(editor: Window) -> None:

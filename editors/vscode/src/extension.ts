@@ -16,7 +16,7 @@ import { commandSetting, serverKeys } from "./settings.ts";
 import { type Status, StatusItem } from "./status.ts";
 import { Suggestions } from "./suggestions.ts";
 
-const NOT_RUNNING: readonly Status["state"][] = ["starting", "error", "missing"];
+const NOT_RUNNING: readonly Status["state"][] = ["starting", "missing"];
 
 let server: Server | undefined;
 
