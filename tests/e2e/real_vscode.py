@@ -1,5 +1,6 @@
-"""The real VS Code: code-server with our packaged extension, in headless Chromium, driven by keys."""
+"""The real VS Code: code-server with our extension as shipped, in headless Chromium."""
 
+import json
 import os
 import re
 import shutil
@@ -36,16 +37,16 @@ BROWSER_FLAGS = [
 ]
 
 # Only our extension proposes anything, and nothing is fetched.
-USER_SETTINGS = """{
-  "chat.disableAIFeatures": true,
-  "editor.quickSuggestions": {"other": "off", "comments": "off", "strings": "off"},
-  "editor.minimap.enabled": false,
-  "extensions.ignoreRecommendations": true,
-  "files.autoSave": "off",
-  "security.workspace.trust.enabled": false,
-  "workbench.secondarySideBar.defaultVisibility": "hidden",
-  "workbench.startupEditor": "none"
-}"""
+USER_SETTINGS = {
+    "chat.disableAIFeatures": True,
+    "editor.quickSuggestions": {"other": "off", "comments": "off", "strings": "off"},
+    "editor.minimap.enabled": False,
+    "extensions.ignoreRecommendations": True,
+    "files.autoSave": "off",
+    "security.workspace.trust.startupPrompt": "never",
+    "workbench.secondarySideBar.defaultVisibility": "hidden",
+    "workbench.startupEditor": "none",
+}
 
 # Ghost text on the cursor's line, and the lines that are drawn below it.
 GHOST = """() => {
@@ -64,7 +65,10 @@ def browser() -> str:
     names = [os.environ.get("DGEMMA_TEST_CHROMIUM", ""), *BROWSERS]
     if found := next(filter(None, map(shutil.which, filter(None, names))), None):
         return found
-    lacking = "no Chromium: install it (Debian: `apt-get install chromium`), or name it in DGEMMA_TEST_CHROMIUM"
+    lacking = (
+        "no Chromium on the PATH: install it (Debian: `apt-get install chromium`), "
+        "or name it in DGEMMA_TEST_CHROMIUM"
+    )
     if os.environ.get("CI"):
         pytest.fail(lacking)
     pytest.skip(lacking)
@@ -110,6 +114,7 @@ def code_server() -> Path:
 class Window:
     """One window of VS Code, open in the browser."""
 
+    FIELD = ".quick-input-widget input[type=text]"
     STATUS = "#dgemma\\.dgemma\\.dgemma a"
 
     def __init__(self, page: Page, home: Home) -> None:
@@ -129,7 +134,7 @@ class Window:
     def run(self, command: str) -> None:
         """Run a command of the palette by its whole title."""
         self.keys("F1")
-        self._answer(f">{command}", row=command)
+        self._choose(f">{command}", command)
 
     def open(self, file: Path, text: str) -> None:
         """Write the file, which lies in the window's folder, and open it in the editor."""
@@ -142,15 +147,26 @@ class Window:
     def go_to(self, line: int) -> None:
         """Put the cursor at the end of a line, counted from 1."""
         self.keys("Control+g")
-        self._answer(f":{line}", row=f"line {line}")
+        self._choose(f":{line}", f"line {line}")
         self.keys("End")
 
-    def _answer(self, text: str, *, row: str) -> None:
+    def answer(self, text: str) -> None:
+        """Fill the field that asks for a text."""
+        self.page.locator(self.FIELD).fill(text)
+        self.keys("Enter")
+
+    def _choose(self, text: str, row: str) -> None:
         """Fill the field on top of the window and take the row that comes for it."""
-        field = self.page.locator(".quick-input-widget input[type=text]")
+        field = self.page.locator(self.FIELD)
         field.fill(text)
         self.page.locator(".quick-input-list .monaco-list-row", has_text=row).first.click()
-        field.wait_for(state="hidden")
+        # The command may ask for more, in the same field.
+        until(lambda: not field.is_visible() or field.input_value() != text, "the row to be taken")
+
+    def notice(self, part: str) -> str:
+        """Wait for a notification that has this text in it, and return all of it."""
+        shown = self.page.locator(".notifications-toasts .notification-list-item-message")
+        return shown.filter(has_text=part).first.inner_text()
 
     def text(self) -> str:
         """The text in the editor, by way of the file."""
@@ -211,17 +227,18 @@ def inserted(text: str, line: int, addition: str) -> str:
 
 
 @contextmanager
-def vscode(home: Home, folder: Path, *, commands: Path | None = None) -> Iterator[Window]:
+def vscode(home: Home, folder: Path, *, commands: Path, trusted: bool = True) -> Iterator[Window]:
     """Open `folder` in a VS Code of this user, who has our extension, and wait for its item.
 
-    `commands` is the folder with `dgemma` that stands on the user's PATH, if any.
+    `commands` is a folder on the user's PATH; one that is not `trusted` opens in restricted mode.
     """
     executable = browser()
     data = home.folder / "vscode"
     (data / "User").mkdir(parents=True, exist_ok=True)
-    (data / "User" / "settings.json").write_text(USER_SETTINGS)
+    settings = USER_SETTINGS | {"security.workspace.trust.enabled": not trusted}
+    (data / "User" / "settings.json").write_text(json.dumps(settings))
     # The extension host has the environment of a login shell.
-    path = os.pathsep.join([*([str(commands)] if commands else []), os.defpath])
+    path = os.pathsep.join([str(commands), os.defpath])
     (home.folder / ".profile").write_text(f'export PATH="{path}"\n')
     with (
         _served(home, data) as address,
@@ -234,12 +251,8 @@ def vscode(home: Home, folder: Path, *, commands: Path | None = None) -> Iterato
         page.set_default_timeout(60_000)
         page.route("**/*", lambda route: _only_here(route, address))
         page.goto(f"{address}?folder={folder}")
-        window = Window(page, home)
-        try:
-            page.wait_for_selector(Window.STATUS)
-            yield window
-        finally:
-            page.screenshot(path="/tmp/v/last.png")
+        page.wait_for_selector(Window.STATUS)
+        yield Window(page, home)
 
 
 def _only_here(route: Route, address: str) -> None:

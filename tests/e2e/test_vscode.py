@@ -42,7 +42,8 @@ ATTEMPTS = [
     (10, "return self.width * "),
 ]
 
-PICTURED = '''\
+INDENT = " " * 8
+PICTURED = f'''\
 """Boxes and what they hold."""
 
 
@@ -55,7 +56,7 @@ class Box:
         return self.width * self.height
 
     def scale(self, factor):
-        
+{INDENT}
 '''
 
 numbers = itertools.count(1)
@@ -217,6 +218,13 @@ def test_paused_means_no_ghost_text_until_resumed(editor: Window) -> None:
     editor.run("DGemma: Resume Completions")
     until(lambda: editor.status().startswith("ready"), "the end of the pause")
     assert editor.type_for_ghost(ATTEMPTS[2:])
+
+
+def test_it_is_told_why_nothing_is_shown(editor: Window) -> None:
+    editor.go_to(4)
+    editor.keys("ArrowLeft", "ArrowLeft")  # inside the word Box
+    editor.run("DGemma: Explain Why Nothing Is Shown Here")
+    assert "word" in editor.notice("DGemma: ")
 
 
 def test_the_picture_in_the_readme(window: Window) -> None:
