@@ -154,14 +154,25 @@ class Link:
             await self._socket.close()
 
 
-async def complete(link: Link, message: wire.Job) -> Completion:
-    """Return the whole answer of one request; raises as `Link.request` does."""
+def _nobody(said: wire.Draft | wire.Block) -> None:
+    """Hear nothing of what is under way."""
+
+
+async def complete(
+    link: Link, message: wire.Job, hear: Callable[[wire.Draft | wire.Block], None] = _nobody
+) -> Completion:
+    """Return the whole answer of one request; `hear` is told of its drafts and blocks meanwhile.
+
+    Raises as `Link.request` does.
+    """
     candidates = message.candidates if isinstance(message, wire.Complete) else 1
     texts = [""] * candidates
     stable = [True] * candidates
     confidences: dict[int, float] = {}
     async with aclosing(link.request(message)) as answers:
         async for answer in answers:
+            if isinstance(answer, wire.Draft | wire.Block):
+                hear(answer)
             match answer:
                 case wire.Block(candidate=candidate):
                     texts[candidate] += answer.text

@@ -7,12 +7,16 @@ already is decided in `quiet`, `context`, `ghost` and `suggestions`; here they a
 import asyncio
 import itertools
 import logging
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from dgemma_lsp import ignores, wire
+from dgemma_lsp.ahead import Ahead
 from dgemma_lsp.client import Completion, complete
 from dgemma_lsp.config import Config
 from dgemma_lsp.contact import Contact
@@ -27,7 +31,9 @@ from dgemma_lsp.errors import (
 )
 from dgemma_lsp.ghost import to_ghost_text
 from dgemma_lsp.ignores import Ignores
+from dgemma_lsp.pace import Pace
 from dgemma_lsp.quiet import Facts, Place, Reason, Rejections, why_quiet
+from dgemma_lsp.runs import Heard, Run
 from dgemma_lsp.suggestions import Suggestions
 
 # The daemon keeps the deadline; this is for one that hangs and keeps nothing.
@@ -35,16 +41,22 @@ DEADLINE_GRACE_S = 1.0
 
 log = logging.getLogger(__name__)
 
+Keep = Callable[[Place, Sequence[str]], None]
+
 
 class Answer(Struct, frozen=True):
     """What may be shown, the best first, and why nothing where that is so.
 
-    `steps` are the model's denoising steps for it.
+    `steps` are the model's denoising steps for this document since something was shown in it last,
+    those for nothing among them.
     """
 
     texts: list[str]
     reason: Reason
     steps: int = 0
+
+
+OVERTAKEN = Answer([], "overtaken")
 
 
 class Completer:
@@ -57,9 +69,13 @@ class Completer:
         self._contact = contact
         self._roots = roots
         self._ids = map(str, itertools.count(1))
+        self._pace = Pace()
         self._suggestions = Suggestions()
         self._rejections = Rejections()
         self._ignores = Ignores()
+        self._runs: dict[str, Run[Answer]] = {}
+        self._ahead: Ahead[Answer] = Ahead()
+        self._steps: Counter[str] = Counter()
         self._last: dict[str, tuple[Place, Reason]] = {}
 
     async def complete(self, place: Place) -> Answer:
@@ -67,11 +83,14 @@ class Completer:
 
         Who asks for more than what is suggested by itself always gets the model's answer.
         """
-        answer = Answer([], "overtaken")
+        answer = OVERTAKEN
         try:
             answer = await self._answer(place)
         finally:
             self._last[place.uri] = place, answer.reason
+        if answer.texts:
+            answer = replace(answer, steps=self._steps.pop(place.uri, 0))
+            self._prepare_next(place, answer.texts[0])
         return answer
 
     async def explain(self, place: Place) -> Reason:
@@ -83,43 +102,119 @@ class Completer:
             return reason
         return (await self.complete(place)).reason
 
+    def changed(self, uri: str, document: str) -> None:
+        """End what is asked about a document that has gone on differently."""
+        self._pace.key(time.monotonic())
+        if (run := self._runs.get(uri)) is not None:
+            run.changed(document)
+        self._ahead.changed(uri, document)
+
     def rejected(self, uri: str) -> None:
         """Remember that what is shown in this document was dismissed."""
         self._suggestions.forget(uri)
+        self._ahead.end()
         if uri in self._last:
             self._rejections.add(uri, self._last[uri][0].before)
 
     def closed(self, uri: str) -> None:
         """Forget a document."""
         self._suggestions.forget(uri)
+        self._end_run(uri)
         self._last.pop(uri, None)
+        self._steps.pop(uri, None)
+
+    def pause(self) -> None:
+        """End all that is asked."""
+        for uri in list(self._runs):
+            self._end_run(uri)
+        self._ahead.end()
 
     async def _answer(self, place: Place) -> Answer:
         if reason := self._why_quiet(place):
             return Answer([], reason)
-        known = self._suggestions.find(place.uri, place.before, place.after)
-        if known.rests and not place.invoked:
-            return Answer(known.rests, "shown")
-        request = make_request(next(self._ids), place, self.config, previous=known.previous)
-        completion = await self._ask(request)
-        if not isinstance(completion, Completion):
-            return Answer([], completion)
-        texts = worth_showing(completion, place, self.config)
-        self._suggestions.keep(place.uri, place.before, place.after, texts)
-        reason = "shown" if texts else why_nothing(completion, self.config)
-        if reason == "deadline" and self._contact.loading:
-            reason = "loading"
-        return Answer(texts, reason, completion.steps)
+        if not place.invoked:
+            if texts := self._known(place):
+                return Answer(texts, "shown")
+            if (answer := await self._of_run_under_way(place)) is not None:
+                return answer
+        self._end_run(place.uri)
+        self._ahead.end()
+        longest_s = self.config.completion.debounce_ms / 1000
+        if not place.invoked and (wait_s := self._pace.wait_s(time.monotonic(), longest_s)):
+            await asyncio.sleep(wait_s)
+            self._end_run(place.uri)
+        run = self._runs[place.uri] = self._run(place, "interactive", self._keep)
+        return await run.wait() or OVERTAKEN
 
-    async def _ask(self, message: wire.Complete) -> Completion | Reason:
+    def _known(self, place: Place) -> list[str]:
+        """Return what is left of what was suggested, or prepared, for this place."""
+        texts = self._suggestions.find(place.uri, place.before, place.after).rests
+        if not texts and (texts := self._ahead.find(place)):
+            self._keep(place, texts)
+        return texts
+
+    async def _of_run_under_way(self, place: Place) -> Answer | None:
+        """Return what a request that is under way brings for this place; None if nothing."""
+        for run in (self._runs.get(place.uri), self._ahead.run):
+            if run is None or not run.may_answer(place):
+                continue
+            answer = await run.wait()
+            if texts := self._known(place):
+                return Answer(texts, "shown")
+            if answer is not None and (run.place.before, run.place.after) == (
+                place.before,
+                place.after,
+            ):
+                return answer
+        return None
+
+    def _run(self, place: Place, priority: wire.Priority, keep: Keep) -> Run[Answer]:
+        """Ask the model; what is shown of its answer goes to `keep`."""
+        previous = self._suggestions.find(place.uri, place.before, place.after).previous
+        request = make_request(
+            next(self._ids), place, self.config, previous=previous, priority=priority
+        )
+
+        async def ask(hear: Heard) -> Answer:
+            completion = await self._ask(request, hear)
+            if not isinstance(completion, Completion):
+                return Answer([], completion)
+            texts = worth_showing(completion, place, self.config)
+            keep(place, texts)
+            return Answer(texts, self._reason(texts, completion))
+
+        run = Run(place, ask)
+        run.when_done(lambda: self._steps.update({place.uri: run.steps}))
+        return run
+
+    def _keep(self, place: Place, texts: Sequence[str]) -> None:
+        self._suggestions.keep(place.uri, place.before, place.after, texts)
+
+    def _end_run(self, uri: str) -> None:
+        if (run := self._runs.pop(uri, None)) is not None:
+            run.end()
+
+    def _prepare_next(self, place: Place, text: str) -> None:
+        """Write on behind what is shown, as if it were accepted, when nothing is typed."""
+        if self.config.completion.prefetch:
+            self._ahead.plan(place, text, lambda next: self._run(next, "bulk", self._ahead.keep))
+
+    def _reason(self, texts: list[str], completion: Completion) -> Reason:
+        if texts:
+            return "shown"
+        reason = why_nothing(completion, self.config)
+        return "loading" if reason == "deadline" and self._contact.loading else reason
+
+    async def _ask(self, message: wire.Complete, hear: Heard) -> Completion | Reason:
         """Return the daemon's answer, or why there is none."""
         deadline_s = self.config.completion.deadline_ms / 1000
         try:
             async with asyncio.timeout(deadline_s):
                 link = await self._contact.link()
+            began = time.monotonic()
             with self._contact.asking():
                 async with asyncio.timeout(deadline_s + DEADLINE_GRACE_S):
-                    completion = await complete(link, message)
+                    completion = await complete(link, message, hear)
         except TimeoutError:
             log.info("completion %s: no answer in time", message.id)
             return "loading" if self._contact.loading else "deadline"
@@ -135,6 +230,8 @@ class Completer:
             return "model"
         if completion.reason != "deadline":
             self._contact.answered()
+        if message.priority == "interactive":
+            self._pace.answered(time.monotonic() - began)
         return completion
 
     def _why_quiet(self, place: Place) -> Reason | None:
@@ -148,7 +245,9 @@ class Completer:
         return why_quiet(place, facts, self.config.editor)
 
 
-def make_request(id: str, place: Place, config: Config, *, previous: str) -> wire.Complete:
+def make_request(
+    id: str, place: Place, config: Config, *, previous: str, priority: wire.Priority
+) -> wire.Complete:
     """Return what to ask the daemon; automatic requests ask for one candidate."""
     options = config.completion
     prefix, suffix = window(
@@ -168,7 +267,9 @@ def make_request(id: str, place: Place, config: Config, *, previous: str) -> wir
         candidates=options.candidates if place.invoked else 1,
         previous=for_model(previous),
         max_lines=options.max_lines,
+        priority=priority,
         deadline_ms=options.deadline_ms,
+        drafts=True,  # they tell whether what is typed meanwhile still fits
         sampling=wire.Sampling(max_steps=options.steps or None),
     )
 

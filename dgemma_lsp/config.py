@@ -39,6 +39,9 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     probability for each token, in nats, is at least `min_confidence`. Besides, up to
     `causal_tokens` tokens are written one after another and take part in the choice (without the
     option as many as the model itself proposes, 0: none).
+
+    Fast typing is waited for, at most `debounce_ms` after a key; with `prefetch` the model goes on
+    behind a suggestion while it is shown.
     """
 
     steps: Annotated[int, Meta(ge=0, le=1024)] = 0
@@ -50,6 +53,8 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     suffix_chars: Annotated[int, Meta(ge=0, le=1_000_000)] = 2000
     max_lines: Annotated[int, Meta(ge=1, le=1000)] = 12
     min_confidence: Annotated[float, Meta(ge=-1e9, le=0)] = -2.0
+    debounce_ms: Annotated[int, Meta(ge=0, le=10_000)] = 75
+    prefetch: bool = True
 
 
 class Editor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

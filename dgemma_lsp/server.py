@@ -180,11 +180,6 @@ class Newest:
         if task := self._tasks.get(uri):
             task.cancel()
 
-    def cancel_all(self) -> None:
-        """End the completions of all documents."""
-        for uri in list(self._tasks):
-            self.cancel(uri)
-
 
 class Cursor(NamedTuple):
     """A place, and the range of the document that an item for it replaces."""
@@ -231,10 +226,12 @@ async def shutdown(ls: Server, params: None) -> None:
 
 
 async def did_change(ls: Server, params: t.DidChangeTextDocumentParams) -> None:
-    """End the completion under way: it would be stale. See what became of the one shown."""
+    """End the question under way: its answer would be stale. See what became of the one shown."""
     uri = params.text_document.uri
+    text = ls.workspace.get_text_document(uri).source
+    ls.completer.changed(uri, text)
     ls.newest.cancel(uri)
-    ls.recorder.changed(uri, ls.workspace.get_text_document(uri).source)
+    ls.recorder.changed(uri, text)
 
 
 async def did_close(ls: Server, params: t.DidCloseTextDocumentParams) -> None:
@@ -287,7 +284,7 @@ async def accepted(ls: Server, id: str) -> None:
 
 async def pause(ls: Server) -> None:
     """Give no completions until `resume`."""
-    ls.newest.cancel_all()
+    ls.completer.pause()
     ls.contact.pause(True)
 
 

@@ -20,6 +20,9 @@ from dgemma_lsp.ignores import NAME
 from dgemma_lsp.quiet import Place
 
 URI = "file:///a.py"
+# What is prepared meanwhile is another request, for which a test must ask.
+ALONE = Completion(prefetch=False)
+CONFIG = Config(model=Model(name="scripted"), completion=ALONE)
 
 
 class Bench:
@@ -56,7 +59,7 @@ async def bench() -> AsyncIterator[Setting]:
 
     @asynccontextmanager
     async def setting(script: Script, config: Config | None = None) -> AsyncIterator[Bench]:
-        config = config or Config(model=Model(name="scripted"))
+        config = config or CONFIG
         paths = Paths(config_file=folder / "c", runtime=folder, state=folder)
         async with ScriptedDaemon(paths.socket, script) as daemon:
             contact = Contact(config, paths, tell=print, on_status=print)
@@ -142,6 +145,7 @@ async def test_without_a_daemon_that_is_the_reason(
 async def test_where_it_is_quiet_nobody_is_asked_but_by_a_person(bench: Setting) -> None:
     config = Config(
         model=Model(name="scripted"),
+        completion=ALONE,
         editor=Editor(languages_off=["markdown"], files_off=["*.txt"], max_file_chars=20),
     )
     async with bench(answering("1"), config) as one:
@@ -204,16 +208,194 @@ async def test_what_was_overtaken_is_explained_by_asking_again(bench: Setting) -
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+        await one.daemon.heard_of(wire.Cancel)
         assert await one.completer.explain(place("x = ¦")) == "shown"
 
 
 async def test_an_invoked_request_asks_for_candidates_and_passes_the_options_on(
     bench: Setting,
 ) -> None:
-    completion = Completion(steps=5, candidates=4, deadline_ms=777, max_lines=7)
+    completion = Completion(prefetch=False, steps=5, candidates=4, deadline_ms=777, max_lines=7)
     config = Config(model=Model(name="scripted"), completion=completion)
     async with bench(answering("a", "b", "a", "c"), config) as one:
         assert await one.texts("x = ¦\n", invoked=True) == ["a", "b", "c"]
         [asked] = one.asked
         assert (asked.candidates, asked.deadline_ms, asked.max_lines) == (4, 777, 7)
         assert (asked.sampling.max_steps, asked.trigger) == (5, "invoked")
+
+
+# -- typing on while the model writes ------------------------------------------------------------
+
+
+class Held:
+    """A script that answers each request when the test says so, after a draft of it."""
+
+    def __init__(self, *texts: str) -> None:
+        self.texts = list(texts)
+        self.going: asyncio.Queue[asyncio.Event] = asyncio.Queue()
+
+    async def __call__(self, message: wire.Request, send: Send) -> None:
+        assert isinstance(message, wire.Complete)
+        text, go = self.texts.pop(0), asyncio.Event()
+        await send(wire.Draft(id=message.id, block=0, step=1, text=text, stable=len(text)))
+        await self.going.put(go)
+        await go.wait()
+        await answering(text)(message, send)
+
+    async def answer(self) -> None:
+        (await self.going.get()).set()
+
+
+def overtaken(one: Bench, task: asyncio.Task[Any], middle: str) -> None:
+    """Do what a key does: the editor's question ends, and the document has changed."""
+    one.completer.changed(URI, f"x = {middle}\n")
+    task.cancel()
+
+
+async def test_a_key_that_is_the_first_of_the_answer_does_not_end_the_request(
+    bench: Setting,
+) -> None:
+    held = Held("foo(1)")
+    async with bench(held) as one:
+        first = asyncio.create_task(one.completer.complete(place("x = ¦\n")))
+        go = await held.going.get()
+        overtaken(one, first, "f")
+        second = asyncio.create_task(one.completer.complete(place("x = f¦\n")))
+        go.set()
+        answer = await second
+        assert (answer.texts, answer.reason, answer.steps) == (["oo(1)"], "shown", 3)
+        assert len(one.asked) == 1
+        assert first.cancelled()
+
+
+async def test_a_key_that_is_not_ends_it_and_the_model_is_asked_anew(bench: Setting) -> None:
+    held = Held("foo(1)", "bar")
+    async with bench(held) as one:
+        first = asyncio.create_task(one.completer.complete(place("x = ¦\n")))
+        await held.going.get()
+        overtaken(one, first, "g")
+        assert await one.daemon.heard_of(wire.Cancel) == [wire.Cancel(id=one.asked[0].id)]
+        second = asyncio.create_task(one.completer.complete(place("x = g¦\n")))
+        await held.answer()
+        answer = await second
+        # The step of the request that was given up is counted too.
+        assert (answer.texts, answer.steps) == (["bar"], 4)
+
+
+async def test_an_answer_that_comes_between_two_questions_is_there_for_the_second(
+    bench: Setting,
+) -> None:
+    held = Held("foo(1)")
+    async with bench(held) as one:
+        first = asyncio.create_task(one.completer.complete(place("x = ¦\n")))
+        go = await held.going.get()
+        run = one.completer._runs[URI]
+        overtaken(one, first, "f")
+        go.set()
+        assert await run.wait() is not None
+        assert await one.texts("x = f¦\n") == ["oo(1)"]
+        assert len(one.asked) == 1
+
+
+async def test_the_same_question_twice_is_asked_once_and_answered_the_same(
+    bench: Setting,
+) -> None:
+    held = Held("")
+    async with bench(held) as one:
+        questions = [asyncio.create_task(one.completer.complete(place("x = ¦\n"))) for _ in "ab"]
+        await held.answer()
+        answers = await asyncio.gather(*questions)
+        assert [answer.reason for answer in answers] == ["empty", "empty"]
+        assert len(one.asked) == 1
+
+
+async def test_a_person_s_own_question_is_asked_at_once_whatever_is_under_way(
+    bench: Setting,
+) -> None:
+    held = Held("foo", "bar")
+    async with bench(held) as one:
+        first = asyncio.create_task(one.completer.complete(place("x = ¦\n")))
+        await held.going.get()
+        second = asyncio.create_task(one.completer.complete(place("x = ¦\n", invoked=True)))
+        await held.answer()
+        assert (await second).texts == ["bar"]
+        assert (await first).reason == "overtaken"
+        assert [asked.candidates for asked in one.asked] == [1, 3]
+
+
+async def test_a_closed_document_and_a_pause_end_what_is_under_way(bench: Setting) -> None:
+    held = Held("foo", "bar")
+    async with bench(held) as one:
+        for number, end in enumerate((lambda: one.completer.closed(URI), one.completer.pause), 1):
+            question = asyncio.create_task(one.completer.complete(place("x = ¦\n")))
+            await held.going.get()
+            end()
+            assert (await question).reason == "overtaken"
+            assert len(await one.daemon.heard_of(wire.Cancel, number)) == number
+
+
+# -- what is prepared ----------------------------------------------------------------------------
+
+PREPARING = Config(model=Model(name="scripted"))
+
+
+async def test_while_a_suggestion_is_shown_the_next_is_prepared_after_all_else(
+    bench: Setting,
+) -> None:
+    held = Held("foo", "(1)", "\ny")
+    async with bench(held, PREPARING) as one:
+        question = asyncio.create_task(one.completer.complete(place("x = ¦\n")))
+        await held.answer()
+        assert (await question).texts == ["foo"]
+        [_, asked] = await one.daemon.heard_of(wire.Complete, 2)
+        assert (asked.prefix, asked.priority, asked.trigger) == ("x = foo", "bulk", "automatic")
+        await held.answer()
+        run = one.completer._ahead.run
+        assert run is not None and (await run.wait()) is not None
+        one.completer.changed(URI, "x = foo\n")
+        assert await one.texts("x = foo¦\n") == ["(1)"]
+        # ... and behind that one the next
+        [*_, asked] = await one.daemon.heard_of(wire.Complete, 3)
+        assert asked.prefix == "x = foo(1)"
+
+
+async def test_a_suggestion_that_is_being_prepared_is_waited_for_where_it_is_wanted(
+    bench: Setting,
+) -> None:
+    held = Held("foo", "(1)", "\ny")
+    async with bench(held, PREPARING) as one:
+        question = asyncio.create_task(one.completer.complete(place("x = ¦\n")))
+        await held.answer()
+        await question
+        go = await held.going.get()
+        one.completer.changed(URI, "x = foo\n")
+        following = asyncio.create_task(one.completer.complete(place("x = foo¦\n")))
+        go.set()
+        assert (await following).texts == ["(1)"]
+
+
+async def test_what_is_prepared_is_given_up_when_anything_else_is_asked(bench: Setting) -> None:
+    held = Held("foo", "(1)", "bar")
+    async with bench(held, PREPARING) as one:
+        question = asyncio.create_task(one.completer.complete(place("x = ¦\n")))
+        await held.answer()
+        await question
+        await held.going.get()
+        other = asyncio.create_task(one.completer.complete(place("z = ¦\n", uri="file:///b.py")))
+        [_, prepared, _] = await one.daemon.heard_of(wire.Complete, 3)
+        assert await one.daemon.heard_of(wire.Cancel) == [wire.Cancel(id=prepared.id)]
+        await held.answer()
+        assert (await other).texts == ["bar"]
+
+
+async def test_fast_typing_is_waited_for(bench: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    config = Config(model=Model(name="scripted"), completion=Completion(debounce_ms=40))
+    async with bench(answering("foo"), config) as one:
+        monkeypatch.setattr(
+            one.completer._pace, "wait_s", lambda now, longest_s: waits.append(longest_s) or 0.0
+        )
+        await one.texts("x = ¦")
+        await one.texts("x = ¦", invoked=True)
+        await one.texts("x = f¦")
+        assert waits == [0.04], "only where the model is asked, and not by a person"

@@ -23,7 +23,9 @@ from dgemma_lsp.outcome_log import OutcomeLog
 from dgemma_lsp.outcomes import Ended
 
 URI = "file:///tmp/a%20b/wörld.py"
-CONFIG = Config(model=Model(name="scripted"))
+# What is prepared meanwhile is another request, for which a test must ask.
+ALONE = Completion(prefetch=False)
+CONFIG = Config(model=Model(name="scripted"), completion=ALONE)
 SERVE = """
 import sys
 from pathlib import Path
@@ -247,7 +249,13 @@ async def test_a_request_says_what_the_daemon_must_know(folder: Path) -> None:
     config = Config(
         model=CONFIG.model,
         completion=Completion(
-            steps=5, candidates=4, deadline_ms=777, prefix_chars=64, suffix_chars=4, max_lines=7
+            prefetch=False,
+            steps=5,
+            candidates=4,
+            deadline_ms=777,
+            prefix_chars=64,
+            suffix_chars=4,
+            max_lines=7,
         ),
     )
     async with (
@@ -269,6 +277,7 @@ async def test_a_request_says_what_the_daemon_must_know(folder: Path) -> None:
             candidates=4,
             max_lines=7,
             deadline_ms=777,
+            drafts=True,
             sampling=wire.Sampling(max_steps=5),
         )
 
@@ -284,7 +293,7 @@ async def test_a_request_says_what_the_daemon_must_know(folder: Path) -> None:
 async def test_one_candidate_comes_by_itself_and_several_distinct_ones_when_invoked(
     folder: Path, trigger: int, kind: str, candidates: int, expected: list[str]
 ) -> None:
-    config = Config(model=CONFIG.model, completion=Completion(candidates=5))
+    config = Config(model=CONFIG.model, completion=Completion(prefetch=False, candidates=5))
     script = answering("a", "b", "a\n", " ", "b")
     async with (
         ScriptedDaemon(folder / "daemon.sock", script) as daemon,
@@ -532,7 +541,7 @@ async def test_an_item_brings_the_command_that_tells_of_its_accept(folder: Path)
 async def test_what_the_editor_tells_of_an_item_is_recorded(
     folder: Path, method: str, extra: dict[str, int], expected: tuple[str, int]
 ) -> None:
-    config = Config(model=CONFIG.model, editor=EditorOptions(record="code"))
+    config = Config(model=CONFIG.model, completion=ALONE, editor=EditorOptions(record="code"))
     async with (
         ScriptedDaemon(folder / "daemon.sock", answering("😋é + 1")),
         editor(folder, config) as one,
@@ -745,6 +754,31 @@ async def test_an_answer_to_an_older_version_is_dropped(folder: Path) -> None:
         await ls.contact.close()
 
 
+async def test_a_key_that_the_model_is_about_to_write_does_not_end_its_request(
+    folder: Path,
+) -> None:
+    go = asyncio.Event()
+
+    async def script(message: wire.Request, send: Send) -> None:
+        assert isinstance(message, wire.Complete)
+        await send(wire.Draft(id=message.id, block=0, step=1, text="foo(1)", stable=6))
+        await go.wait()
+        await answering("foo(1)")(message, send)
+
+    async with ScriptedDaemon(folder / "daemon.sock", script) as daemon, editor(folder) as one:
+        one.open("x = \n")
+        first = one.ask(0, 4)
+        await completes(daemon)
+        here = t.Position(0, 4)
+        one.change("f", t.Range(here, here))
+        assert texts(await first) == []
+        second = one.ask(0, 5)
+        go.set()
+        assert texts(await second) == ["oo(1)"]
+        assert len(daemon._of(wire.Complete)) == 1
+        assert daemon._of(wire.Cancel) == []
+
+
 async def test_a_request_that_names_another_version_than_the_document_s_is_stale(
     folder: Path,
 ) -> None:
@@ -783,7 +817,7 @@ async def test_a_hundred_rapid_edits_are_all_answered_and_the_last_is_right(fold
 async def test_a_lost_daemon_costs_one_answer_and_its_successor_gives_the_next(
     folder: Path,
 ) -> None:
-    async with editor(folder, Config(model=CONFIG.model)) as one:
+    async with editor(folder, CONFIG) as one:
         one.open("x = ")
         async with ScriptedDaemon(folder / "daemon.sock", silent) as first:
             in_flight = one.ask(0, 4)
@@ -797,7 +831,7 @@ async def test_a_lost_daemon_costs_one_answer_and_its_successor_gives_the_next(
 async def test_without_a_daemon_the_user_is_told_once_and_every_request_is_answered(
     folder: Path,
 ) -> None:
-    config = Config(model=CONFIG.model, completion=Completion(deadline_ms=1000))
+    config = Config(model=CONFIG.model, completion=Completion(prefetch=False, deadline_ms=1000))
     async with editor(folder, config) as one:
         told = await one.told()
         assert "no weights here" in told and "dgemma doctor" in told
@@ -813,7 +847,7 @@ async def test_without_a_daemon_the_user_is_told_once_and_every_request_is_answe
 async def test_a_daemon_that_hangs_keeps_nobody_waiting_for_ever(
     folder: Path, welcome: bool
 ) -> None:
-    config = Config(model=CONFIG.model, completion=Completion(deadline_ms=20))
+    config = Config(model=CONFIG.model, completion=Completion(prefetch=False, deadline_ms=20))
     async with ScriptedDaemon(folder / "daemon.sock", silent) as daemon:
         if not welcome:
             daemon.greeting = None
@@ -892,7 +926,7 @@ async def test_an_editor_that_leaves_while_the_daemon_starts_leaves_no_complaint
 
 async def test_the_editor_s_options_are_laid_over_the_configuration(folder: Path) -> None:
     options = {"completion": {"steps": 8}, "model": {"name": "scripted"}}
-    config = Config(completion=Completion(deadline_ms=1234))
+    config = Config(completion=Completion(prefetch=False, deadline_ms=1234))
     async with (
         ScriptedDaemon(folder / "daemon.sock", answering("y")) as daemon,
         editor(folder, config, options=options) as one,

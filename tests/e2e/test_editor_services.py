@@ -1,11 +1,14 @@
 """What an editor has besides the completions themselves, with the shipped server and the model."""
 
+import asyncio
+import itertools
 import json
 from typing import Any
 
 import pytest
-from home import Home
+from home import PATIENCE_S, Home
 from language_client import (
+    PLACES,
     TEXT,
     ask,
     assert_joins,
@@ -95,3 +98,20 @@ async def test_a_restart_brings_a_new_model_process(daemon_home: Home) -> None:
         assert_joins(TEXT, cursor, items[0], "utf-16")
         after = json.loads(daemon_home.dgemma("status", "--json"))
         assert before["pid"] != after["pid"] and before["model_pid"] != after["model_pid"]
+
+
+async def test_while_a_suggestion_is_shown_the_next_is_prepared(daemon_home: Home) -> None:
+    def completed() -> int:
+        report = json.loads(daemon_home.dgemma("status", "--json"))
+        return int(report["requests"]["completed"]) if report["running"] else 0
+
+    before, asked = completed(), 0
+    async with editor(daemon_home) as client:
+        open_document(client, URI, TEXT)
+        for place in itertools.cycle(PLACES[1:]):  # inside a word nothing is asked
+            asked += 1
+            if await ask(client, URI, position(TEXT, place, "utf-16")):
+                break
+        async with asyncio.timeout(PATIENCE_S):
+            while completed() <= before + asked:
+                await asyncio.sleep(0.02)
