@@ -234,7 +234,7 @@ def vscode(home: Home, folder: Path, *, commands: Path, trusted: bool = True) ->
     """
     executable = browser()
     data = home.folder / "vscode"
-    (data / "User").mkdir(parents=True, exist_ok=True)
+    (data / "User").mkdir(parents=True)
     settings = USER_SETTINGS | {"security.workspace.trust.enabled": not trusted}
     (data / "User" / "settings.json").write_text(json.dumps(settings))
     # The extension host has the environment of a login shell.

@@ -227,6 +227,13 @@ def test_it_is_told_why_nothing_is_shown(editor: Window) -> None:
     assert "word" in editor.notice("DGemma: ")
 
 
+def test_a_setting_reaches_the_server_when_it_is_changed(editor: Window) -> None:
+    settings = editor.file.parent / ".vscode" / "settings.json"
+    settings.parent.mkdir()
+    settings.write_text('{"dgemma.completion.max_lines": 0}')
+    assert "max_lines" in editor.notice("completion.max_lines")
+
+
 def test_the_picture_in_the_readme(window: Window) -> None:
     window.open(window.home.folder / "code" / "boxes.py", PICTURED)
     assert window.type_for_ghost([(13, "self.width *= fac"), (13, "return Box(")])

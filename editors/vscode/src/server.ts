@@ -117,10 +117,8 @@ export class Server implements vscode.Disposable {
       ],
       outputChannel: output,
       revealOutputChannelOn: RevealOutputChannelOn.Never,
-      initializationOptions: () => {
-        const chosen = chosenSettings(settingKeys);
-        return { ...chosen, editor: { ...chosen["editor"], status: true } };
-      },
+      // The user's settings are asked for by the server, so that one taken back is gone there too.
+      initializationOptions: { editor: { status: true } },
       middleware: {
         provideInlineCompletionItems: async (document, position, context, token, next) => {
           const answer = await next(document, position, context, token);
@@ -130,11 +128,6 @@ export class Server implements vscode.Disposable {
         workspace: {
           configuration: ({ items }) =>
             items.map(({ section }) => (section === "dgemma" ? chosenSettings(settingKeys) : null)),
-          didChangeConfiguration: async () => {
-            await this.client?.sendNotification("workspace/didChangeConfiguration", {
-              settings: { dgemma: chosenSettings(settingKeys) },
-            });
-          },
         },
       },
       errorHandler: {
