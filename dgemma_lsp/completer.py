@@ -21,6 +21,7 @@ from dgemma_lsp.client import Completion, complete
 from dgemma_lsp.config import Config
 from dgemma_lsp.contact import Contact
 from dgemma_lsp.context import for_model, window
+from dgemma_lsp.drafts import Drafted, to_drafted, to_final
 from dgemma_lsp.errors import (
     Busy,
     Cancelled,
@@ -31,6 +32,7 @@ from dgemma_lsp.errors import (
 )
 from dgemma_lsp.ghost import to_ghost_text
 from dgemma_lsp.ignores import Ignores
+from dgemma_lsp.neighbours import Neighbours, lay_before
 from dgemma_lsp.pace import Pace
 from dgemma_lsp.quiet import Facts, Place, Reason, Rejections, why_quiet
 from dgemma_lsp.runs import Heard, Run
@@ -60,17 +62,27 @@ OVERTAKEN = Answer([], "overtaken")
 
 
 class Completer:
-    """Answers one editor's questions for completions."""
+    """Answers one editor's questions for completions.
+
+    `roots` gives the folders of the workspace; `on_draft` hears of what is being written.
+    """
 
     def __init__(
-        self, config: Config, contact: Contact, roots: Callable[[], Sequence[Path]]
+        self,
+        config: Config,
+        contact: Contact,
+        *,
+        roots: Callable[[], Sequence[Path]],
+        on_draft: Callable[[Place, Drafted], None],
     ) -> None:
         self.config = config
         self._contact = contact
         self._roots = roots
+        self._on_draft = on_draft
         self._ids = map(str, itertools.count(1))
         self._pace = Pace()
         self._suggestions = Suggestions()
+        self._neighbours = Neighbours()
         self._rejections = Rejections()
         self._ignores = Ignores()
         self._runs: dict[str, Run[Answer]] = {}
@@ -102,8 +114,18 @@ class Completer:
             return reason
         return (await self.complete(place)).reason
 
-    def changed(self, uri: str, document: str) -> None:
-        """End what is asked about a document that has gone on differently."""
+    def opened(self, uri: str, path: Path | None, document: str, line: int = 0) -> None:
+        """Take note of a document that others may read about, around this line."""
+        if not self.config.completion.context_chars:
+            return
+        if path is None or self._ignores.leave_out(path, self._roots()):
+            self._neighbours.forget(uri)
+        else:
+            self._neighbours.touched(uri, self._name(path), document, line)
+
+    def changed(self, uri: str, path: Path | None, document: str, line: int) -> None:
+        """End what is asked about a document that has gone on differently, at this line."""
+        self.opened(uri, path, document, line)
         self._pace.key(time.monotonic())
         if (run := self._runs.get(uri)) is not None:
             run.changed(document)
@@ -144,6 +166,8 @@ class Completer:
             await asyncio.sleep(wait_s)
             self._end_run(place.uri)
         run = self._runs[place.uri] = self._run(place, "interactive", self._keep)
+        if self.config.editor.drafts:
+            self._show_drafts(run)
         return await run.wait() or OVERTAKEN
 
     def _known(self, place: Place) -> list[str]:
@@ -174,6 +198,7 @@ class Completer:
         request = make_request(
             next(self._ids), place, self.config, previous=previous, priority=priority
         )
+        request = replace(request, prefix=self._behind_others(place, request.prefix))
 
         async def ask(hear: Heard) -> Answer:
             completion = await self._ask(request, hear)
@@ -186,6 +211,28 @@ class Completer:
         run = Run(place, ask)
         run.when_done(lambda: self._steps.update({place.uri: run.steps}))
         return run
+
+    def _show_drafts(self, run: Run[Answer]) -> None:
+        max_lines = self.config.completion.max_lines
+        run.on_draft = lambda draft: self._on_draft(
+            run.place, to_drafted(draft, run.place, max_lines)
+        )
+        run.when_done(
+            lambda: self._on_draft(
+                run.place, to_final(run.result.texts if run.result else [], run.place)
+            )
+        )
+
+    def _behind_others(self, place: Place, prefix: str) -> str:
+        """Return the prefix behind what the model may read of other files."""
+        pieces = self._neighbours.of_others(place.uri, self.config.completion.context_chars)
+        name = self._name(place.path) if place.path else "this file"
+        return lay_before(prefix, name, pieces, place.language)
+
+    def _name(self, path: Path) -> str:
+        """Return the name of a file in its folder of the workspace."""
+        root = next((root for root in self._roots() if path.is_relative_to(root)), path.parent)
+        return path.relative_to(root).as_posix()
 
     def _keep(self, place: Place, texts: Sequence[str]) -> None:
         self._suggestions.keep(place.uri, place.before, place.after, texts)
@@ -251,8 +298,8 @@ def make_request(
     """Return what to ask the daemon; automatic requests ask for one candidate."""
     options = config.completion
     prefix, suffix = window(
-        place.before + place.after,
-        len(place.before),
+        place.above + place.before + place.after,
+        len(place.above) + len(place.before),
         prefix_chars=options.prefix_chars,
         suffix_chars=options.suffix_chars,
     )

@@ -40,6 +40,8 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `causal_tokens` tokens are written one after another and take part in the choice (without the
     option as many as the model itself proposes, 0: none).
 
+    `context_chars` of other files, opened or edited last, are read before the prefix.
+
     Fast typing is waited for, at most `debounce_ms` after a key; with `prefetch` the model goes on
     behind a suggestion while it is shown.
     """
@@ -51,6 +53,7 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     deadline_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = 2000
     prefix_chars: Annotated[int, Meta(ge=64, le=1_000_000)] = 6000
     suffix_chars: Annotated[int, Meta(ge=0, le=1_000_000)] = 2000
+    context_chars: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     max_lines: Annotated[int, Meta(ge=1, le=1000)] = 12
     min_confidence: Annotated[float, Meta(ge=-1e9, le=0)] = -2.0
     debounce_ms: Annotated[int, Meta(ge=0, le=10_000)] = 75

@@ -3,7 +3,9 @@
 No handler and no policy: `server` has the one, others the other.
 """
 
+from collections.abc import Sequence
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -14,7 +16,7 @@ from lsprotocol import types as t
 from msgspec import Meta, Struct
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 from pygls.protocol import LanguageServerProtocol, default_converter
-from pygls.uris import to_fs_path, urlparse
+from pygls.uris import urlparse
 from pygls.workspace import TextDocument, Workspace
 
 from dgemma_lsp.context import split_lines
@@ -25,6 +27,9 @@ DID_REJECT = "dgemma/didRejectCompletion"
 
 EXPLAIN = "dgemma/explain"
 STATUS = "dgemma/status"
+DRAFT = "dgemma/draft"
+
+CELL_SCHEME = "vscode-notebook-cell"
 
 ACCEPTED = "dgemma.accepted"
 
@@ -218,7 +223,29 @@ def offset_at(document: TextDocument, position: t.Position) -> int:
 
 
 def path_of(uri: str) -> Path | None:
-    """Return the file that a uri names; None for what lies in no file system."""
-    if urlparse(uri)[0] != "file" or not (path := to_fs_path(uri)):
-        return None
-    return Path(path)
+    """Return the file that a uri names or that its cell is of; None for what lies in no file."""
+    scheme, _, name, *_ = urlparse(uri)
+    return Path(name) if scheme in ("file", CELL_SCHEME) and name else None
+
+
+def cells_above(workspace: Workspace, cell: TextDocument) -> list[TextDocument]:
+    """Return the cells in the same language above this one; none where it is no notebook's."""
+    if (notebook := workspace.get_notebook_document(cell_uri=cell.uri)) is not None:
+        cells = [workspace.get_text_document(one.document) for one in notebook.cells]
+    elif cell.uri.startswith(f"{CELL_SCHEME}:"):
+        # Told one by one, cells come in their order at first.
+        cells = [
+            one
+            for one in workspace.text_documents.values()
+            if one.uri.partition("#")[0] == cell.uri.partition("#")[0]
+        ]
+    else:
+        return []
+    above = takewhile(lambda one: one.uri != cell.uri, cells)
+    return [one for one in above if one.language_id == cell.language_id]
+
+
+def line_of(changes: Sequence[t.TextDocumentContentChangeEvent]) -> int:
+    """Return the line of the last change; 0 where that is the whole document."""
+    last = changes[-1] if changes else None
+    return last.range.start.line if isinstance(last, t.TextDocumentContentChangePartial) else 0

@@ -62,8 +62,9 @@ class Place(Struct, frozen=True, kw_only=True):
     """A cursor in one version of a document.
 
     `before` and `after` are the text on both sides, as if what a menu has selected (`selected`)
-    had replaced the part of it that is typed already (`begun`). `path` is None for a document that
-    is no file. `invoked` tells that a person asked, not the editor by itself.
+    had replaced the part of it that is typed already (`begun`). `above` is read before the
+    document: a notebook's cells. `path` is None for a document that lies in no file. `invoked`
+    tells that a person asked, not the editor by itself.
     """
 
     uri: str
@@ -74,6 +75,7 @@ class Place(Struct, frozen=True, kw_only=True):
     after: str
     selected: str = ""
     begun: str = ""
+    above: str = ""
     invoked: bool = False
 
 

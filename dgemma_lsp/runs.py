@@ -29,6 +29,7 @@ class Run(Generic[Result]):
     def __init__(self, place: Place, ask: Callable[[Heard], Coroutine[Any, Any, Result]]) -> None:
         self.place = place
         self.steps = 0
+        self.on_draft: Callable[[wire.Draft], None] | None = None  # of the best candidate
         self._drafts: dict[int, tuple[str, int]] = {}  # of a candidate: text, and what is stable
         self._finished: dict[int, str] = {}
         self._typed = ""
@@ -50,6 +51,11 @@ class Run(Generic[Result]):
             self._waiting -= 1
             if not self._waiting and self.alive:
                 asyncio.get_running_loop().call_later(LINGER_S, self._end_if_unwanted)
+        return self.result
+
+    @property
+    def result(self) -> Result | None:
+        """What came of it when it has ended; None where it was ended before."""
         return None if self._task.cancelled() else self._task.result()
 
     def when_done(self, call: Callable[[], None]) -> None:
@@ -102,6 +108,8 @@ class Run(Generic[Result]):
             self._finished[said.candidate] = text
         if not self._may_begin_with(self._typed):
             self.end()
+        elif isinstance(said, wire.Draft) and said.candidate == 0 and self.on_draft is not None:
+            self.on_draft(said)
 
     def _end_if_unwanted(self) -> None:
         if not self._waiting and not self._typed_on:

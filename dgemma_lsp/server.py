@@ -23,6 +23,7 @@ from dgemma_lsp import __version__, protocol
 from dgemma_lsp.completer import Answer, Completer
 from dgemma_lsp.config import Config, Paths
 from dgemma_lsp.contact import Contact
+from dgemma_lsp.drafts import Drafted
 from dgemma_lsp.errors import DgemmaError
 from dgemma_lsp.outcome_log import OutcomeLog
 from dgemma_lsp.outcomes import Offer
@@ -31,6 +32,8 @@ from dgemma_lsp.protocol import (
     EditorProtocol,
     EditorWorkspace,
     InlineParams,
+    cells_above,
+    line_of,
     make_converter,
     offset_at,
     path_of,
@@ -67,8 +70,11 @@ def build(config: Config, paths: Paths, problems: Sequence[str] = ()) -> "Server
         t.INITIALIZED: initialized,
         t.SHUTDOWN: shutdown,
         t.WORKSPACE_DID_CHANGE_CONFIGURATION: did_change_configuration,
+        t.TEXT_DOCUMENT_DID_OPEN: did_open,
         t.TEXT_DOCUMENT_DID_CHANGE: did_change,
         t.TEXT_DOCUMENT_DID_CLOSE: did_close,
+        t.NOTEBOOK_DOCUMENT_DID_CHANGE: cells_did_change,
+        t.NOTEBOOK_DOCUMENT_DID_CLOSE: cells_did_close,
         protocol.DID_SHOW: did_show,
         protocol.DID_PARTIALLY_ACCEPT: did_partially_accept,
         protocol.DID_REJECT: did_reject,
@@ -97,15 +103,22 @@ class Server(LanguageServer):
 
     def __init__(self, config: Config, paths: Paths, problems: Sequence[str]) -> None:
         super().__init__(
-            "dgemma", __version__, protocol_cls=EditorProtocol, converter_factory=make_converter
+            "dgemma",
+            __version__,
+            notebook_document_sync=t.NotebookDocumentSyncOptions(
+                [t.NotebookDocumentFilterWithNotebook(notebook="*")]
+            ),
+            protocol_cls=EditorProtocol,
+            converter_factory=make_converter,
         )
         self.config = config
         self.paths = paths
         self.contact = Contact(config, paths, tell=self.tell, on_status=self.show_status)
-        self.completer = Completer(config, self.contact, self.roots)
+        self.completer = Completer(config, self.contact, roots=self.roots, on_draft=self.show_draft)
         self.recorder = Recorder(OutcomeLog(paths.outcomes), config.editor)
         self.newest = Newest()
         self.starting: asyncio.Task[None] | None = None
+        self.cursors: dict[str, Cursor] = {}  # where it was asked last
         self._base = config
         self._problems = list(problems)
         self._layers: dict[str, object] = {}
@@ -146,6 +159,17 @@ class Server(LanguageServer):
         """Show how things are to an editor that asked for it."""
         if self.config.editor.status:
             self.protocol.notify(protocol.STATUS, msgspec.to_builtins(status))
+
+    def show_draft(self, place: Place, drafted: Drafted) -> None:
+        """Show what is being written where the editor has asked last."""
+        cursor = self.cursors.get(place.uri)
+        if cursor is not None and cursor.place is place:
+            ends = {
+                name: {"line": edge.line, "character": edge.character}
+                for name, edge in (("start", cursor.range.start), ("end", cursor.range.end))
+            }
+            params = {"uri": place.uri, "version": place.version, "range": ends}
+            self.protocol.notify(protocol.DRAFT, params | msgspec.to_builtins(drafted))
 
     def report_server_error(
         self, error: Exception, source: type[PyglsError] | type[JsonRpcException]
@@ -225,21 +249,35 @@ async def shutdown(ls: Server, params: None) -> None:
     ls.recorder.close()
 
 
+async def did_open(ls: Server, params: t.DidOpenTextDocumentParams) -> None:
+    """Let other documents' completions know of this one."""
+    document = params.text_document
+    ls.completer.opened(document.uri, path_of(document.uri), document.text)
+
+
 async def did_change(ls: Server, params: t.DidChangeTextDocumentParams) -> None:
-    """End the question under way: its answer would be stale. See what became of the one shown."""
-    uri = params.text_document.uri
-    text = ls.workspace.get_text_document(uri).source
-    ls.completer.changed(uri, text)
-    ls.newest.cancel(uri)
-    ls.recorder.changed(uri, text)
+    """Look what the change means for what is asked and what is shown."""
+    changed(ls, params.text_document.uri, params.content_changes)
 
 
 async def did_close(ls: Server, params: t.DidCloseTextDocumentParams) -> None:
-    """End the completion under way and forget what was suggested: nobody will see it."""
-    uri = params.text_document.uri
-    ls.newest.cancel(uri)
-    ls.completer.closed(uri)
-    ls.recorder.closed(uri)
+    """End what is asked and forget what was suggested: nobody will see it."""
+    closed(ls, params.text_document.uri)
+
+
+async def cells_did_change(ls: Server, params: t.DidChangeNotebookDocumentParams) -> None:
+    """Do the same for each cell of a notebook that was changed or removed."""
+    cells = params.change.cells
+    for cell in (cells and cells.text_content) or []:
+        changed(ls, cell.document.uri, cell.changes)
+    for removed in (cells and cells.structure and cells.structure.did_close) or []:
+        closed(ls, removed.uri)
+
+
+async def cells_did_close(ls: Server, params: t.DidCloseNotebookDocumentParams) -> None:
+    """Do the same for all cells of a notebook."""
+    for cell in params.cell_text_documents:
+        closed(ls, cell.uri)
 
 
 async def inline_completion(ls: Server, params: InlineParams) -> Items:
@@ -270,7 +308,7 @@ async def explain(ls: Server, params: Any) -> dict[str, str]:
     here = protocol.read(params, protocol.AtPosition)
     document = ls.workspace.get_text_document(here.text_document.uri)
     position = t.Position(here.position.line, here.position.character)
-    reason = await ls.completer.explain(locate(document, t.Range(position, position)).place)
+    reason = await ls.completer.explain(locate(ls, document, t.Range(position, position)).place)
     return {"reason": reason, "text": TEXTS[reason]}
 
 
@@ -345,6 +383,25 @@ def registers_settings(capabilities: t.ClientCapabilities) -> bool:
     return bool(change and change.dynamic_registration)
 
 
+# -- documents -----------------------------------------------------------------------------------
+
+
+def changed(ls: Server, uri: str, changes: Sequence[t.TextDocumentContentChangeEvent]) -> None:
+    """End the question under way: its answer would be stale. See what became of the one shown."""
+    text = ls.workspace.get_text_document(uri).source
+    ls.completer.changed(uri, path_of(uri), text, line_of(changes))
+    ls.newest.cancel(uri)
+    ls.recorder.changed(uri, text)
+
+
+def closed(ls: Server, uri: str) -> None:
+    """Forget a document."""
+    ls.newest.cancel(uri)
+    ls.completer.closed(uri)
+    ls.cursors.pop(uri, None)
+    ls.recorder.closed(uri)
+
+
 # -- what the handlers do ------------------------------------------------------------------------
 
 
@@ -357,9 +414,10 @@ async def suggest(ls: Server, params: InlineParams) -> Items:
     # belongs to names another one.
     if version is None or params.version not in (None, version):
         return []
-    cursor = where(document, params)
+    cursor = where(ls, document, params)
     if cursor is None:
         return []
+    ls.cursors[document.uri] = cursor
     answer = await ls.completer.complete(cursor.place)
     if not answer.texts or document.version != version:
         return []
@@ -368,20 +426,25 @@ async def suggest(ls: Server, params: InlineParams) -> Items:
     return [to_item(text, cursor.range, id) for text, id in zip(texts, ids, strict=True)]
 
 
-def where(document: TextDocument, params: InlineParams) -> Cursor | None:
+def where(ls: Server, document: TextDocument, params: InlineParams) -> Cursor | None:
     """Return where to complete; None for a selected completion that no item could replace."""
     invoked = params.context.trigger_kind == t.InlineCompletionTriggerKind.Invoked
     chosen = params.context.selected_completion_info
     if chosen is None:
-        return locate(document, t.Range(params.position, params.position), invoked=invoked)
+        return locate(ls, document, t.Range(params.position, params.position), invoked=invoked)
     one_line = chosen.range.start.line == chosen.range.end.line
     if not one_line or chosen.range.start.character > chosen.range.end.character:
         return None
-    return locate(document, chosen.range, selected=chosen.text, invoked=invoked)
+    return locate(ls, document, chosen.range, selected=chosen.text, invoked=invoked)
 
 
 def locate(
-    document: TextDocument, range: t.Range, *, selected: str = "", invoked: bool = False
+    ls: Server,
+    document: TextDocument,
+    range: t.Range,
+    *,
+    selected: str = "",
+    invoked: bool = False,
 ) -> Cursor:
     """Return the place where a range of a document would be replaced by what is selected."""
     text = document.source
@@ -395,6 +458,7 @@ def locate(
         after=text[end:],
         selected=selected,
         begun=text[start:end],
+        above="".join(f"{cell.source}\n\n" for cell in cells_above(ls.workspace, document)),
         invoked=invoked,
     )
     return Cursor(place, range)

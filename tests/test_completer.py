@@ -16,6 +16,7 @@ from dgemma_lsp import client, wire
 from dgemma_lsp.completer import Completer
 from dgemma_lsp.config import Completion, Config, Editor, Model, Paths
 from dgemma_lsp.contact import Contact
+from dgemma_lsp.drafts import Drafted
 from dgemma_lsp.ignores import NAME
 from dgemma_lsp.quiet import Place
 
@@ -28,10 +29,17 @@ CONFIG = Config(model=Model(name="scripted"), completion=ALONE)
 class Bench:
     """A completer whose daemon plays a script."""
 
-    def __init__(self, completer: Completer, contact: Contact, daemon: ScriptedDaemon) -> None:
+    def __init__(
+        self,
+        completer: Completer,
+        contact: Contact,
+        daemon: ScriptedDaemon,
+        drafts: asyncio.Queue[tuple[Place, Drafted]],
+    ) -> None:
         self.completer = completer
         self.contact = contact
         self.daemon = daemon
+        self.drafts = drafts
 
     async def texts(self, marked: str, **values: Any) -> list[str]:
         return (await self.completer.complete(place(marked, **values))).texts
@@ -63,7 +71,14 @@ async def bench() -> AsyncIterator[Setting]:
         paths = Paths(config_file=folder / "c", runtime=folder, state=folder)
         async with ScriptedDaemon(paths.socket, script) as daemon:
             contact = Contact(config, paths, tell=print, on_status=print)
-            yield Bench(Completer(config, contact, lambda: [folder]), contact, daemon)
+            drafts: asyncio.Queue[tuple[Place, Drafted]] = asyncio.Queue()
+            completer = Completer(
+                config,
+                contact,
+                roots=lambda: [folder],
+                on_draft=lambda place, drafted: drafts.put_nowait((place, drafted)),
+            )
+            yield Bench(completer, contact, daemon, drafts)
             await contact.close()
 
     yield setting
@@ -248,7 +263,7 @@ class Held:
 
 def overtaken(one: Bench, task: asyncio.Task[Any], middle: str) -> None:
     """Do what a key does: the editor's question ends, and the document has changed."""
-    one.completer.changed(URI, f"x = {middle}\n")
+    one.completer.changed(URI, None, f"x = {middle}\n", 0)
     task.cancel()
 
 
@@ -352,7 +367,7 @@ async def test_while_a_suggestion_is_shown_the_next_is_prepared_after_all_else(
         await held.answer()
         run = one.completer._ahead.run
         assert run is not None and (await run.wait()) is not None
-        one.completer.changed(URI, "x = foo\n")
+        one.completer.changed(URI, None, "x = foo\n", 0)
         assert await one.texts("x = foo¦\n") == ["(1)"]
         # ... and behind that one the next
         [*_, asked] = await one.daemon.heard_of(wire.Complete, 3)
@@ -368,7 +383,7 @@ async def test_a_suggestion_that_is_being_prepared_is_waited_for_where_it_is_wan
         await held.answer()
         await question
         go = await held.going.get()
-        one.completer.changed(URI, "x = foo\n")
+        one.completer.changed(URI, None, "x = foo\n", 0)
         following = asyncio.create_task(one.completer.complete(place("x = foo¦\n")))
         go.set()
         assert (await following).texts == ["(1)"]
@@ -399,3 +414,67 @@ async def test_fast_typing_is_waited_for(bench: Setting, monkeypatch: pytest.Mon
         await one.texts("x = ¦", invoked=True)
         await one.texts("x = f¦")
         assert waits == [0.04], "only where the model is asked, and not by a person"
+
+
+# -- other files ---------------------------------------------------------------------------------
+
+
+async def test_what_was_edited_elsewhere_is_read_first_but_nothing_that_was_left_out(
+    bench: Setting,
+) -> None:
+    completion = Completion(prefetch=False, context_chars=1000)
+    config = Config(model=Model(name="scripted"), completion=completion)
+    async with bench(answering("1"), config) as one:
+        [root] = one.completer._roots()
+        (root / NAME).write_text("secret.py\n")
+        for name in ("b", "secret"):
+            path = root / "pack" / f"{name}.py" if name == "b" else root / f"{name}.py"
+            one.completer.opened(path.as_uri(), path, f"{name} = 1\n")
+        one.completer.changed(URI, root / "a.py", "x = \n", 0)
+        await one.texts("x = ¦\n", path=root / "a.py")
+        assert one.asked[-1].prefix == "# pack/b.py\nb = 1\n\n# a.py\nx = "
+
+
+async def test_without_a_budget_no_other_file_is_read(bench: Setting) -> None:
+    async with bench(answering("1")) as one:
+        one.completer.opened("file:///b.py", Path("/b.py"), "b = 1\n")
+        await one.texts("x = ¦\n")
+        assert one.asked[-1].prefix == "x = "
+
+
+# -- drafts --------------------------------------------------------------------------------------
+
+
+async def test_what_is_being_written_is_shown_where_it_is_wanted_until_its_end(
+    bench: Setting,
+) -> None:
+    async def script(message: wire.Request, send: Send) -> None:
+        assert isinstance(message, wire.Complete)
+        for step, text in enumerate(("f", "foo"), 1):
+            for candidate in range(message.candidates):
+                draft = wire.Draft(
+                    id=message.id, block=0, step=step, text=text, stable=1, candidate=candidate
+                )
+                await send(draft)
+        await answering("foo(1)")(message, send)
+
+    config = Config(model=Model(name="scripted"), editor=Editor(drafts=True), completion=ALONE)
+    async with bench(script, config) as one:
+        here = place("x = ¦\n", invoked=True)
+        assert (await one.completer.complete(here)).texts == ["foo(1)"]
+        expected = [Drafted("f", 1), Drafted("foo", 1), Drafted("foo(1)", 6, final=True)]
+        assert [await one.drafts.get() for _ in expected] == [(here, each) for each in expected]
+        one.completer.config = CONFIG
+        await one.completer.complete(here)
+        assert one.drafts.empty()
+
+
+async def test_a_draft_that_is_given_up_has_an_end_too(bench: Setting) -> None:
+    config = Config(model=Model(name="scripted"), editor=Editor(drafts=True), completion=ALONE)
+    held = Held("foo")
+    async with bench(held, config) as one:
+        question = asyncio.create_task(one.completer.complete(place("x = ¦\n")))
+        assert (await one.drafts.get())[1] == Drafted("foo", 3)
+        one.completer.changed(URI, None, "y\n", 0)
+        assert (await question).reason == "overtaken"
+        assert (await one.drafts.get())[1] == Drafted("", 0, final=True)

@@ -1,10 +1,23 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
 from lsprotocol import types as t
 from pygls.exceptions import JsonRpcInvalidParams
 
-from dgemma_lsp.protocol import EditorDocument, Item, OfItem, OfPart, offset_at, read
+from dgemma_lsp.protocol import (
+    CELL_SCHEME,
+    EditorDocument,
+    EditorWorkspace,
+    Item,
+    OfItem,
+    OfPart,
+    cells_above,
+    line_of,
+    offset_at,
+    path_of,
+    read,
+)
 
 URI = "file:///a.py"
 
@@ -30,6 +43,37 @@ def test_a_position_is_the_offset_that_editors_mean(
 ) -> None:
     document = EditorDocument(URI, text, 1)
     assert offset_at(document, t.Position(line, character)) == len(prefix)
+
+
+def changed(line: int) -> t.TextDocumentContentChangePartial:
+    return t.TextDocumentContentChangePartial(t.Range(t.Position(line, 1), t.Position(line, 2)), "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ([], 0),
+        ([t.TextDocumentContentChangeWholeDocument("a\nb")], 0),
+        ([changed(7)], 7),
+        ([changed(7), changed(3)], 3),
+    ],
+)
+def test_the_last_change_says_where_somebody_works(changes: list[Any], line: int) -> None:
+    assert line_of(changes) == line
+
+
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("file:///a%20b/w%C3%B6rld.py", "/a b/wörld.py"),
+        ("file:///a b/wörld.py", "/a b/wörld.py"),
+        ("untitled:Untitled-1", None),
+        ("vscode-notebook-cell:/a%20b.ipynb#W0s", "/a b.ipynb"),
+        ("", None),
+    ],
+)
+def test_only_a_file_has_a_path(uri: str, path: str | None) -> None:
+    assert path_of(uri) == (Path(path) if path else None)
 
 
 ITEM = {
@@ -59,3 +103,40 @@ def test_an_item_names_its_suggestion_by_its_command() -> None:
 def test_an_item_without_a_suggestion_is_told_to_be_wrong(params: Any) -> None:
     with pytest.raises(JsonRpcInvalidParams):
         read(params, OfItem)
+
+
+def cell(
+    name: str, text: str, language: str = "python", scheme: str = CELL_SCHEME
+) -> t.TextDocumentItem:
+    return t.TextDocumentItem(f"{scheme}:/a.ipynb#{name}", language, 1, text)
+
+
+CELLS = [cell("1", "a"), cell("2", "# b", "markdown"), cell("3", "c"), cell("4", "d")]
+
+
+@pytest.mark.parametrize("synchronised", [True, False])
+def test_above_a_cell_are_the_notebook_s_cells_in_its_language(synchronised: bool) -> None:
+    workspace = EditorWorkspace(None)
+    if synchronised:
+        order = [CELLS[3], *CELLS[:3]]
+        notebook = t.NotebookDocument(
+            "file:///a.ipynb",
+            "jupyter",
+            1,
+            [t.NotebookCell(t.NotebookCellKind.Code, item.uri) for item in order],
+        )
+        workspace.put_notebook_document(t.DidOpenNotebookDocumentParams(notebook, CELLS))
+        expected = ["d", "a"]
+    else:
+        other = t.TextDocumentItem(f"{CELL_SCHEME}:/b.ipynb#1", "python", 1, "other")
+        for item in [other, *CELLS]:
+            workspace.put_text_document(item)
+        expected = ["a"]
+    third = workspace.get_text_document(CELLS[2].uri)
+    assert [one.source for one in cells_above(workspace, third)] == expected
+
+
+def test_nothing_is_above_what_is_no_cell() -> None:
+    workspace = EditorWorkspace(None)
+    workspace.put_text_document(t.TextDocumentItem("file:///a.py", "python", 1, "a"))
+    assert cells_above(workspace, workspace.get_text_document("file:///a.py")) == []

@@ -64,6 +64,7 @@ class Editor:
         self.result = result
         self.version = 0
         self.statuses: list[Any] = []
+        self.drafts: list[Any] = []
         self.registered: asyncio.Queue[Any] = asyncio.Queue()
 
     def open(self, text: str, uri: str = URI, language: str = "python") -> None:
@@ -139,6 +140,8 @@ async def editor(
     client.feature(t.CLIENT_REGISTER_CAPABILITY)(lambda p: registered.put_nowait(p.registrations))
     statuses: list[Any] = []
     client.feature(protocol.STATUS)(lambda status: statuses.append(status))
+    drafts: list[Any] = []
+    client.feature(protocol.DRAFT)(lambda draft: drafts.append(plain(draft)))
     encoded = msgspec.json.encode(config).decode()
     problems = [problem] if problem else []
     await client.start_io(sys.executable, "-c", SERVE, str(folder), encoded, *problems)
@@ -149,11 +152,18 @@ async def editor(
             workspace_folders=folders,
         )
         one = Editor(client, await client.initialize_session(params))
-        one.statuses, one.registered = statuses, registered
+        one.statuses, one.registered, one.drafts = statuses, registered, drafts
         yield one
     finally:
         await client.shutdown_session()
         await client.stop()
+
+
+def plain(params: Any) -> Any:
+    """Return what pygls makes of parameters that it does not know as what they were."""
+    if not hasattr(params, "_asdict"):
+        return params
+    return {name: plain(value) for name, value in params._asdict().items()}
 
 
 def texts(answer: Any) -> list[str]:
@@ -381,6 +391,60 @@ async def test_a_request_that_cannot_be_read_is_answered_and_the_next_one_too(fo
                 await one.send(t.TEXT_DOCUMENT_INLINE_COMPLETION, params)
         assert texts(await one.ask(0, 4)) == ["y"]
         assert not one.client.messages
+
+
+# -- notebooks -----------------------------------------------------------------------------------
+
+NOTEBOOK = "file:///a.ipynb"
+
+
+async def test_a_cell_is_completed_with_the_cells_above_it_as_they_are_now(folder: Path) -> None:
+    cells = [
+        t.TextDocumentItem(f"vscode-notebook-cell:/a.ipynb#{name}", "python", 1, text)
+        for name, text in (("1", "one = 1"), ("2", "x = "))
+    ]
+    notebook = t.NotebookDocument(
+        NOTEBOOK,
+        "jupyter-notebook",
+        1,
+        [t.NotebookCell(t.NotebookCellKind.Code, cell.uri) for cell in cells],
+    )
+    capabilities = t.ClientCapabilities(
+        notebook_document=t.NotebookDocumentClientCapabilities(
+            t.NotebookDocumentSyncClientCapabilities()
+        )
+    )
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("one + 1")) as daemon,
+        editor(folder, capabilities=capabilities) as one,
+    ):
+        assert one.result.capabilities.notebook_document_sync
+        one.client.notebook_document_did_open(t.DidOpenNotebookDocumentParams(notebook, cells))
+        [item] = await one.ask(0, 4, uri=cells[1].uri)
+        assert item.insert_text == "one + 1"
+        assert (await completes(daemon)).prefix == "one = 1\n\nx = "
+        whole = t.TextDocumentContentChangeWholeDocument
+        edits = [
+            t.NotebookDocumentCellContentChanges(
+                t.VersionedTextDocumentIdentifier(2, cell.uri), [whole(text)]
+            )
+            for cell, text in zip(cells, ("two = 2", "x = one + 1"), strict=True)
+        ]
+        change = t.NotebookDocumentChangeEvent(
+            cells=t.NotebookDocumentCellChanges(text_content=edits)
+        )
+        document = t.VersionedNotebookDocumentIdentifier(2, NOTEBOOK)
+        one.client.notebook_document_did_change(t.DidChangeNotebookDocumentParams(document, change))
+        await one.ask(0, 4, uri=cells[1].uri, trigger=1)
+        assert (await completes(daemon, 2)).prefix == "two = 2\n\nx = "
+        assert [end.outcome for end in recorded(folder)] == ["accepted"]
+        one.client.notebook_document_did_close(
+            t.DidCloseNotebookDocumentParams(
+                t.NotebookDocumentIdentifier(NOTEBOOK),
+                [t.TextDocumentIdentifier(cell.uri) for cell in cells],
+            )
+        )
+        assert texts(await one.ask(0, 4, uri=cells[1].uri)) == []
 
 
 # -- what was suggested already ------------------------------------------------------------------
@@ -661,6 +725,24 @@ async def test_how_it_is_is_told_to_an_editor_that_asks_for_it(folder: Path) -> 
         other.open("x = ")
         assert texts(await other.ask(0, 4)) == ["1"]
         assert other.statuses == []
+
+
+async def test_drafts_are_sent_to_an_editor_that_asks_for_them(folder: Path) -> None:
+    async def script(message: wire.Request, send: Send) -> None:
+        assert isinstance(message, wire.Complete)
+        await send(wire.Draft(id=message.id, block=0, step=1, text="é日", stable=1))
+        await answering("é日😋")(message, send)
+
+    options = {"editor": {"drafts": True}}
+    async with ScriptedDaemon(folder / "daemon.sock", script), editor(folder, options=options) as o:
+        o.version = 7
+        o.open("x = ")
+        assert texts(await o.ask(0, 4)) == ["é日😋"]
+        here = {"line": 0, "character": 4}
+        same = {"uri": URI, "version": 7, "range": {"start": here, "end": here}}
+        first, last = o.drafts
+        assert first == same | {"text": "é日", "stable": 1, "final": False}
+        assert last == same | {"text": "é日😋", "stable": 4, "final": True}
 
 
 async def test_every_folder_of_the_workspace_may_leave_files_out(folder: Path) -> None:
