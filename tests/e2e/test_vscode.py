@@ -6,6 +6,7 @@ import os
 import signal
 import sysconfig
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -92,7 +93,12 @@ def outcomes(home: Home) -> dict[str, int]:
 
 def running(home: Home, subcommand: str) -> list[psutil.Process]:
     """The processes of this user that run `dgemma` with this subcommand."""
-    return [process for process in home.processes() if subcommand in process.cmdline()]
+    found = []
+    for process in home.processes():
+        with suppress(psutil.NoSuchProcess):  # it has just ended
+            if subcommand in process.cmdline():
+                found.append(process)
+    return found
 
 
 def test_tab_takes_the_ghost_text_and_one_undo_takes_it_back(editor: Window) -> None:
@@ -225,6 +231,13 @@ def test_it_is_told_why_nothing_is_shown(editor: Window) -> None:
     editor.keys("ArrowLeft", "ArrowLeft")  # inside the word Box
     editor.run("DGemma: Explain Why Nothing Is Shown Here")
     assert "word" in editor.notice("DGemma: ")
+
+
+def test_the_chat_runs_in_a_terminal(editor: Window) -> None:
+    editor.run("DGemma: Open Chat in a Terminal")
+    until(lambda: running(editor.home, "chat"), "the chat to start")
+    editor.run("Terminal: Kill All Terminals")
+    until(lambda: not running(editor.home, "chat"), "the chat to end")
 
 
 def test_a_setting_reaches_the_server_when_it_is_changed(editor: Window) -> None:
