@@ -27,7 +27,7 @@ GHOST_NAMESPACES = ["nvim.lsp.inline_completion", "dgemma.ghost"]
 
 
 def find(version: str) -> Path:
-    """Return DGEMMA_TEST_NVIM_0_12 (or _0_11), or such a nvim on PATH, or install the pinned one."""
+    """Return DGEMMA_TEST_NVIM_0_12 (or _0_11), such a nvim on PATH, or install the pinned one."""
     if chosen := os.environ.get(f"DGEMMA_TEST_NVIM_{version.replace('.', '_')}"):
         return Path(chosen)
     if (found := shutil.which("nvim")) and _version(Path(found)) == version:
@@ -66,7 +66,9 @@ def users_lines() -> str:
 
 def setup_lines(options: str) -> str:
     """Return an init.lua that sets the plugin up with these options, a table in Lua."""
-    return f"vim.opt.runtimepath:append({json.dumps(str(PLUGIN))})\nrequire('dgemma').setup({options})"
+    return (
+        f"vim.opt.runtimepath:append({json.dumps(str(PLUGIN))})\nrequire('dgemma').setup({options})"
+    )
 
 
 class Editor:
@@ -141,7 +143,32 @@ class Editor:
         """Wait until exactly this is the buffer."""
         with suppress(TimeoutError):
             until(lambda: self.lines() == expected, "the buffer", patience_s=20)
-        assert self.lines() == expected
+        lines = self.lines()
+        assert lines == expected, f"{lines[:20]} is not {expected[:20]}"
+
+    def settle(self) -> None:
+        """Wait until all that the last key has started by a timer was sent to the server.
+
+        Neovim's own delay is 200 ms; a timer that is set later and runs longer rings after it.
+        """
+        self.lua("""
+            settled = false
+            vim.defer_fn(function()
+              vim.schedule(function() settled = true end)
+            end, 250)
+        """)
+        until(lambda: self.lua("return settled"), "Neovim's timers", patience_s=20)
+
+    def tell_server(self, method: str, params: object = None) -> None:
+        """Send the server a notification."""
+        self.lua(
+            """
+            local client = vim.lsp.get_clients({ name = 'dgemma' })[1]
+            client:notify(...)
+            """,
+            method,
+            params,
+        )
 
     def ready(self) -> bool:
         """Whether a language server that offers inline completion is attached and initialised."""

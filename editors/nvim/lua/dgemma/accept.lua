@@ -34,21 +34,21 @@ local function delete_replaced(rest)
   local row, col = unpack(vim.api.nvim_win_get_cursor(0))
   local start = col + rest.closed
   local stop = start + #rest.candidate.replaces
-  vim.api.nvim_buf_set_text(rest.buf, row - 1, start, row - 1, stop, {})
+  vim.api.nvim_buf_set_text(rest.of.buf, row - 1, start, row - 1, stop, {})
 end
 
 ---Insert a piece of what is shown now. Called by the keys that `accept` has pressed.
 ---@param unit dgemma.Unit
 function M.insert(unit)
   local rest = session.rest()
-  local client = rest and server.find(rest.buf)
   if not rest then
     return
   end
+  local client = server.find(rest.of.buf)
   local piece = pieces[unit](rest.text)
   local candidate = rest.candidate
   if piece ~= rest.text then
-    insert(rest.buf, piece)
+    insert(rest.of.buf, piece)
     session.update()
     local so_far = candidate.typed .. rest.typed .. piece
     local told = { item = candidate.raw, acceptedLength = server.utf16_length(so_far) }
@@ -59,14 +59,14 @@ function M.insert(unit)
   end
   session.clear()
   delete_replaced(rest)
-  insert(rest.buf, piece)
+  insert(rest.of.buf, piece)
   if client and candidate.raw.command then
-    server.execute(client, candidate.raw.command, rest.buf)
+    server.execute(client, candidate.raw.command, rest.of.buf)
   end
 end
 
 ---Accept what is shown, or its next word or line; false where nothing is, so that a key falls
----through. May be called from a mapping of any kind.
+---through. An open popup menu gets the key that accepts all. May be called from any mapping.
 ---@param unit? dgemma.Unit
 ---@return boolean
 function M.accept(unit)
@@ -74,7 +74,8 @@ function M.accept(unit)
   if not pieces[unit] then
     error(('dgemma: accept() takes "all", "word" or "line", not %s'):format(vim.inspect(unit)), 0)
   end
-  if vim.fn.pumvisible() == 1 or not session.rest() then
+  local is_for_menu = unit == 'all' and vim.fn.pumvisible() == 1
+  if is_for_menu or not session.rest() then
     return false
   end
   -- An undo step of its own, between what was typed before and what will be typed.

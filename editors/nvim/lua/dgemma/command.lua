@@ -47,11 +47,15 @@ local function execute(name, done_line)
   end)
 end
 
----The command line with other arguments than those of the language server.
+---The command line of another subcommand of `dgemma`; says so where there is none.
 ---@param subcommand string
----@return string[]
+---@return string[]?
 local function command_line(subcommand)
-  return { config.options.cmd[1], subcommand }
+  local command = config.options.cmd[1]
+  if vim.fn.executable(command) == 1 then
+    return { command, subcommand }
+  end
+  warn(('%s is not on the PATH that Neovim sees'):format(command))
 end
 
 ---@type table<string, fun(args: table)>
@@ -63,8 +67,7 @@ function commands.status()
     say(('%s: %s'):format(status.state, status.text))
   end
   local argv = command_line('status')
-  if vim.fn.executable(argv[1]) == 0 then
-    warn(('%s is not on the PATH that Neovim sees'):format(argv[1]))
+  if not argv then
     return
   end
   vim.system(argv, { text = true }, function(run)
@@ -99,13 +102,18 @@ function commands.resume()
 end
 
 function commands.restart()
+  local buf = vim.api.nvim_get_current_buf()
+  if not server.find(buf) then
+    server.start(buf)
+    say('the language server starts')
+    return
+  end
   execute('dgemma.restart', 'the model starts again')
 end
 
 function commands.chat()
   local argv = command_line('chat')
-  if vim.fn.executable(argv[1]) == 0 then
-    warn(('%s is not on the PATH that Neovim sees'):format(argv[1]))
+  if not argv then
     return
   end
   vim.cmd('botright new')

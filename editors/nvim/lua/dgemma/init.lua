@@ -2,11 +2,11 @@
 
 local M = {}
 
----Follow one buffer that the server looks after.
+---Follow the person's typing in the buffers that the server looks after.
 ---@param group integer
 local function follow(group)
-  local function on(events, act, buf)
-    vim.api.nvim_create_autocmd(events, { group = group, buffer = buf, callback = act })
+  local function on(events, act)
+    vim.api.nvim_create_autocmd(events, { group = group, callback = act })
   end
   local session = require('dgemma.session')
   vim.api.nvim_create_autocmd('LspAttach', {
@@ -27,8 +27,9 @@ local function follow(group)
       end
     end,
   })
-  on({ 'InsertEnter', 'TextChangedI', 'CursorMovedI', 'CompleteDone' }, session.update)
-  on({ 'TextChangedP', 'CompleteChanged', 'InsertLeave', 'BufLeave', 'WinLeave' }, session.stop)
+  on({ 'InsertEnter', 'TextChangedI', 'TextChangedP', 'CursorMovedI' }, session.update)
+  on({ 'CompleteChanged', 'CompleteDone' }, session.update)
+  on({ 'InsertLeave', 'BufLeave', 'WinLeave' }, session.stop)
   on('ColorScheme', require('dgemma.ghost').define_highlights)
 end
 

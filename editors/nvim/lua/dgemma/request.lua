@@ -60,17 +60,20 @@ function M.ask(buf, kind, done)
     return
   end
   local asked_at = M.moment(buf)
-  local params = server.position(client)
-  params.textDocument.version = vim.lsp.util.buf_versions[buf]
-  params.context = { triggerKind = kind }
+  local place = server.position(client)
+  local params = {
+    textDocument = { uri = place.textDocument.uri, version = vim.lsp.util.buf_versions[buf] },
+    position = place.position,
+    context = { triggerKind = kind },
+  }
   local id
   id = server.request(client, server.INLINE_COMPLETION, params, buf, function(err, result)
     if pending and pending.id == id then
       pending = nil
     end
     local is_here = vim.api.nvim_get_current_buf() == buf and M.moment(buf) == asked_at
-    if not err and is_here and vim.startswith(vim.api.nvim_get_mode().mode, 'i') then
-      done(candidates(client, result))
+    if is_here and vim.startswith(vim.api.nvim_get_mode().mode, 'i') then
+      done(err and {} or candidates(client, result))
     end
   end)
   pending = id and { client = client, id = id } or nil

@@ -45,6 +45,13 @@ function M.config()
   }
 end
 
+---Start the server for a buffer, or let the one that runs look after it.
+---@param buf integer
+function M.start(buf)
+  local root = vim.fs.root(buf, config.options.root_markers)
+  vim.lsp.start(vim.tbl_extend('force', M.config(), { root_dir = root }), { bufnr = buf })
+end
+
 ---Start the server for every buffer that the options name, now and later.
 ---@param group integer
 function M.enable(group)
@@ -53,17 +60,13 @@ function M.enable(group)
     vim.lsp.enable(M.NAME)
     return
   end
-  local function start(buf)
-    if vim.bo[buf].buftype == '' then
-      local root = vim.fs.root(buf, config.options.root_markers)
-      vim.lsp.start(vim.tbl_extend('force', M.config(), { root_dir = root }), { bufnr = buf })
-    end
-  end
   vim.api.nvim_create_autocmd('FileType', {
     group = group,
     pattern = config.options.filetypes or '*',
     callback = function(event)
-      start(event.buf)
+      if vim.bo[event.buf].buftype == '' then
+        M.start(event.buf)
+      end
     end,
   })
 end

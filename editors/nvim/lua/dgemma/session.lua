@@ -31,7 +31,7 @@ local last_asked
 local timer = assert(vim.uv.new_timer())
 
 ---@class dgemma.Rest What is left of a suggestion at the cursor.
----@field buf integer
+---@field of dgemma.Shown
 ---@field candidate dgemma.Candidate
 ---@field text string
 ---@field typed string What was typed of it since it came.
@@ -49,33 +49,36 @@ function M.rest()
   if not start[1] or start[1] > row - 1 or (start[1] == row - 1 and start[2] > col) then
     return nil
   end
-  local typed = vim.api.nvim_buf_get_text(buf, start[1], start[2], row - 1, col, {})
-  local text = table.concat(typed, '\n')
+  local lines = vim.api.nvim_buf_get_text(buf, start[1], start[2], row - 1, col, {})
+  local typed = table.concat(lines, '\n')
   local after = vim.api.nvim_get_current_line():sub(col + 1)
   local candidate = shown.candidates[shown.index]
-  local left, closed = suggestion.left(candidate.text, text, after, shown.after)
-  if not left or left == '' then
+  local left, closed = suggestion.left(candidate.text, typed, after, shown.after)
+  if not left or not closed or left == '' then
     return nil
   end
-  return { buf = buf, candidate = candidate, text = left, typed = text, closed = closed }
+  return { of = shown, candidate = candidate, text = left, typed = typed, closed = closed }
 end
 
 ---Which of how many candidates is shown, for the person.
+---@param it dgemma.Shown
 ---@return string
-local function count()
-  return shown.counts and (' (%d/%d)'):format(shown.index, #shown.candidates) or ''
+local function count(it)
+  local counts = it.counts and #it.candidates > 1
+  return counts and (' (%d/%d)'):format(it.index, #it.candidates) or ''
 end
 
 ---@param rest dgemma.Rest
 local function draw(rest)
+  local it = rest.of
   if config.is_builtin() then
-    builtin.draw(rest.buf, rest.text, rest.candidate.raw)
+    builtin.draw(it.buf, rest.text, rest.candidate.raw)
   else
-    ghost.draw(rest.buf, { { rest.text, 'DgemmaGhost' }, { count(), 'DgemmaCount' } })
+    ghost.draw(it.buf, { { rest.text, 'DgemmaGhost' }, { count(it), 'DgemmaCount' } })
   end
-  local client = server.find(rest.buf)
-  if client and not shown.told[shown.index] then
-    shown.told[shown.index] = true
+  local client = server.find(it.buf)
+  if client and not it.told[it.index] then
+    it.told[it.index] = true
     server.notify(client, 'textDocument/didShowCompletion', { item = rest.candidate.raw })
   end
 end
@@ -134,12 +137,12 @@ local function show(buf, found, index, counts)
   end
 end
 
----Whether a person types at the cursor, and no menu of another kind is open there.
+---Whether a person types at the cursor, and has not chosen anything from a menu there.
 ---@return boolean
 local function is_typing()
   return vim.startswith(vim.api.nvim_get_mode().mode, 'i')
-    and vim.fn.pumvisible() == 0
     and vim.fn.reg_executing() == ''
+    and (vim.fn.pumvisible() == 0 or vim.fn.complete_info({ 'selected' }).selected == -1)
 end
 
 ---Ask at once what the editor wants to know by itself; the same moment is asked about once.
@@ -194,22 +197,20 @@ end
 ---@param step integer
 ---@return boolean
 function M.move(step)
-  if not M.rest() then
+  local rest = M.rest()
+  if not rest then
     return false
   end
-  local here = shown.candidates[shown.index].text
-  if #shown.candidates == 1 then
-    M.ask(function(found)
-      return found[1].text == here and #found > 1 and (step > 0 and 2 or #found) or 1
+  local it = rest.of
+  if #it.candidates == 1 then
+    return M.ask(function(found)
+      local is_same = found[1].text == rest.text
+      return is_same and (step > 0 and 2 or #found) or 1
     end)
-    return true
   end
-  shown.index = (shown.index - 1 + step) % #shown.candidates + 1
-  shown.counts = true
-  local rest = M.rest()
-  if rest then
-    draw(rest)
-  end
+  it.index = (it.index - 1 + step) % #it.candidates + 1
+  it.counts = true
+  M.update()
   return true
 end
 
@@ -237,8 +238,8 @@ function M.dismiss()
     return false
   end
   M.clear()
-  last_asked = request.moment(rest.buf)
-  local client = server.find(rest.buf)
+  last_asked = request.moment(rest.of.buf)
+  local client = server.find(rest.of.buf)
   if client then
     server.notify(client, 'dgemma/didRejectCompletion', { item = rest.candidate.raw })
   end

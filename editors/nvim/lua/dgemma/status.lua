@@ -10,7 +10,7 @@ local M = {}
 ---@field progress? integer Percent, while loading.
 ---@field model? string
 
----@type table<integer, dgemma.Status> By client.
+---@type table<integer, dgemma.Status> By client; no number is used twice.
 local said = {}
 
 ---Keep what a server said, and let the statusline show it.
@@ -20,11 +20,6 @@ function M.set(client_id, status)
   said[client_id] = status
   vim.api.nvim_exec_autocmds('User', { pattern = 'DgemmaStatus', modeline = false, data = status })
   vim.cmd.redrawstatus({ bang = true })
-end
-
----@param client_id integer
-function M.forget(client_id)
-  said[client_id] = nil
 end
 
 ---What the server of a buffer said last; nil where none runs or it says nothing.
