@@ -1,10 +1,13 @@
 """A person types in the real Neovim with nano: ghost text comes, keys take it, nothing is lost."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
 from home import Home, until
+from neovim_picture import look
 from real_neovim import VERSIONS, Editor, neovim, users_lines
 
 pytestmark = pytest.mark.e2e
@@ -94,6 +97,35 @@ def test_a_word_is_taken_the_rest_is_shown_and_dismissed(editor: Editor) -> None
         editor.await_ghost(rest)
         editor.keys("<C-]>")
         editor.await_ghost("")
+
+
+SCENE = '''\
+class Box:
+    """A box with a width, a height and a name."""
+
+    def __init__(self, width, height, name):
+        self.width = width
+        self.height = height
+        self.name = name
+
+    def is_empty(self):
+        return False
+
+    def __repr__(self):
+        return f"Box({self.width}, {self.height})"
+'''
+
+
+def test_a_person_sees_it_behind_what_they_typed(running: Editor, daemon_home: Home) -> None:
+    """With DGEMMA_TEST_PICTURES the screen is kept in that folder, as the README shows it."""
+    running.open(daemon_home.folder / "box.py", SCENE)
+    ghost = running.type_for_ghost(["9Goif self.width", "9Goreturn self.wid"])
+    row, _ = running.cursor()
+    screen = look(running.nvim, width=72, height=18)
+    assert running.lines()[row] + ghost.split("\n")[0][:12] in screen.text()
+    if folder := os.environ.get("DGEMMA_TEST_PICTURES"):
+        picture = screen.svg("Neovim: the dimmed text is suggested, Tab takes it")
+        Path(folder, "neovim.svg").write_text(picture, encoding="utf-8")
 
 
 def test_tab_without_ghost_text_is_a_tab(editor: Editor) -> None:

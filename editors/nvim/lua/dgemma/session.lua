@@ -52,7 +52,7 @@ function M.rest()
   local lines = vim.api.nvim_buf_get_text(buf, start[1], start[2], row - 1, col, {})
   local typed = table.concat(lines, '\n')
   local after = vim.api.nvim_get_current_line():sub(col + 1)
-  local candidate = shown.candidates[shown.index]
+  local candidate = assert(shown.candidates[shown.index])
   local left, closed = suggestion.left(candidate.text, typed, after, shown.after)
   if not left or not closed or left == '' then
     return nil
