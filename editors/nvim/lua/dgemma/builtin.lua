@@ -14,7 +14,7 @@ local NAMESPACE = 'nvim.lsp.inline_completion'
 ---@type table<integer, lsp.Handler> By buffer: takes items and draws the first.
 local answer = {}
 
----@type table<integer, true> The clients whose questions come here, by id.
+---@type table<integer, boolean> The clients whose questions come here, by id.
 local diverted = {}
 
 ---Let Neovim ask for this buffer, and `asked` be called where it does.

@@ -142,7 +142,7 @@ function M.set(given)
   if type(given.keys) == 'table' then
     check_keys(given.keys)
   end
-  M.options = vim.tbl_deep_extend('force', vim.deepcopy(defaults), given)
+  M.options = vim.tbl_deep_extend('force', vim.deepcopy(defaults), given) --[[@as dgemma.Options]]
 end
 
 ---Whether Neovim itself draws the ghost text.

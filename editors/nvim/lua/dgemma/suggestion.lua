@@ -42,7 +42,7 @@ end
 ---@param text string
 ---@return string
 function M.line(text)
-  return text:match('^[\r\n]*[^\n]*')
+  return text:match('^[\r\n]*[^\n]*') --[[@as string]]
 end
 
 ---Turn an item of the server into text for the cursor; nil where it does not fit the line there.
