@@ -1,8 +1,3 @@
---- How Neovim starts the language server. Keys and ghost text are switched on in init.lua.
+--- How Neovim 0.11 and later start the language server: `vim.lsp.enable('dgemma')`.
 
----@type vim.lsp.Config
-return {
-  cmd = { 'dgemma', 'lsp' },
-  -- No `filetypes`: the model completes text of any kind.
-  root_markers = { '.git' },
-}
+return require('dgemma.server').config()
