@@ -13,7 +13,7 @@ import torch
 from dgemma_lsp import wire
 from dgemma_lsp.config import Config
 from dgemma_lsp.errors import TooLarge
-from sampler import autoregress, denoise, infill
+from sampler import autoregress, denoise, infill, lookup
 from sampler.canvas import Noise
 from sampler.denoise import Warm
 from sampler.engine import Request
@@ -21,7 +21,7 @@ from sampler.events import Block, Draft, Event, Filled, Scored
 from sampler.forward import Denoiser
 from sampler.load import LoadedModel
 from sampler.params import InvalidParameter, SamplingParams
-from sampler.prompts import Prompts, TextStream
+from sampler.prompts import CompletionPrompt, Prompts, TextStream
 from sampler.work import Loop
 
 # The engine serves lower numbers first.
@@ -56,15 +56,34 @@ class Answers:
 
         Raises InvalidParameter and TooLarge for what this model cannot be asked.
         """
-        params = self._params(job.sampling)
         match job:
             case wire.Complete():
-                return _Completion(self, job, params)
+                return self.completion(job)
             case wire.Chat():
                 turns = [{"role": turn.role, "content": turn.content} for turn in job.messages]
-                return _Continuation(self, job, params, self.prompts.conversation(turns))
+                return self._continuation(job, self.prompts.conversation(turns))
             case wire.Generate():
-                return _Continuation(self, job, params, self.prompts.text(job.prompt))
+                return self._continuation(job, self.prompts.text(job.prompt))
+
+    def completion(self, job: wire.Complete, length: int | None = None) -> Answer:
+        """Return the answer to a completion; `length` is the hole's in tokens, where it is known.
+
+        Nobody who types knows it. Raises as `answer` does.
+        """
+        return _Completion(self, job, self._params(job.sampling), length)
+
+    def prompt(self, job: wire.Complete, size: int) -> CompletionPrompt:
+        """Return what the model reads of a completion's document before a canvas of `size`."""
+        return self.prompts.completion(
+            job.prefix,
+            job.suffix,
+            prefix_tokens=self.model.max_positions - size,
+            suffix_tokens=size - 1,
+            language=job.language,
+        )
+
+    def _continuation(self, job: wire.Chat | wire.Generate, ids: list[int]) -> Answer:
+        return _Continuation(self, job, self._params(job.sampling), ids)
 
     def _params(self, asked: wire.Sampling) -> SamplingParams:
         own = self.model.defaults
@@ -86,19 +105,18 @@ class Answers:
 class _Completion:
     """Fills one hole, several times at once; the fills that read best are the answer."""
 
-    def __init__(self, answers: Answers, job: wire.Complete, params: SamplingParams) -> None:
+    def __init__(
+        self, answers: Answers, job: wire.Complete, params: SamplingParams, length: int | None
+    ) -> None:
         self._began = time.monotonic()
         self._job, self._prompts, self._eos = job, answers.prompts, params.eos_token_ids
         size = params.canvas_length
-        self._prompt = self._prompts.completion(
-            job.prefix,
-            job.suffix,
-            prefix_tokens=answers.model.max_positions - size,
-            suffix_tokens=size - 1,
-            language=job.language,
-        )
+        self._prompt = answers.prompt(job, size)
         rows = max(job.candidates, answers.config.completion.drawn)
-        self._layouts = self._lay_out(rows, size)
+        suffix = self._prompt.suffix_ids
+        lengths = [length] * rows if length else infill.lengths_tried(len(suffix), size, rows)
+        holes = [infill.Hole(length, self._prompt.first) for length in lengths]
+        self._layouts = [infill.lay_out([hole, suffix], size) for hole in holes]
         device = answers.denoiser.device
         seed = job.sampling.seed or 0
         loop = infill.fill(
@@ -109,6 +127,7 @@ class _Completion:
             Noise(range(seed, seed + rows), answers.denoiser.vocab_size, device),
             warm=self._warm(rows, size, device),
             causal=self._causal(answers),
+            copied=self._copied(answers.config.completion.copied),
             region=infill.reading_region(
                 self._layouts, self._eos, self._prompts.line_ends, job.max_lines, device
             ),
@@ -145,20 +164,14 @@ class _Completion:
             ),
         )
 
-    def _lay_out(self, rows: int, size: int) -> list[infill.Layout]:
-        suffix = self._prompt.suffix_ids
-        # The canvas is filled up with suffix; where there is too little of it the hole is longer.
-        longest, least = size - min(len(suffix), size // 3), size - len(suffix)
-        return [
-            infill.lay_out(
-                [
-                    infill.Hole(max(infill.length_tried(longest, row), least), self._prompt.first),
-                    suffix,
-                ],
-                size,
-            )
-            for row in range(rows)
-        ]
+    def _copied(self, count: int) -> list[list[int]]:
+        return lookup.continuations(
+            self._prompt.prefix_ids,
+            count=count,
+            longest=self._layouts[0].holes[0].stop,
+            line_ends=self._prompts.line_ends,
+            allowed=self._prompt.first,
+        )
 
     def _causal(self, answers: Answers) -> infill.Causal | None:
         asked = answers.config.completion.causal_tokens
@@ -203,8 +216,7 @@ class _Completion:
         texts = [self._text(row[0]) for row in filled.middles]
         # What was written one token after another is as it stays.
         settled = self._block.settled.tolist() + [True] * (len(texts) - len(self._layouts))
-        # What is empty is very probable by this measure and of no use.
-        best = sorted(range(len(texts)), key=lambda r: (not texts[r].strip(), -filled.rating(r)))
+        best = infill.best_first(filled, texts)
         self._tokens = sum(len(filled.middles[row][0]) for row in best[: self._job.candidates])
         return [
             wire.Block(
@@ -220,9 +232,7 @@ class _Completion:
         ]
 
     def _text(self, middle: list[int]) -> str:
-        text, healed = self._prompts.decode(middle), self._prompt.healed
-        # Where no token of the prefix's last piece came first, there is nothing that joins it.
-        return text[len(healed) :] if text.startswith(healed) else ""
+        return self._prompt.joining(self._prompts.decode(middle))
 
 
 class _Continuation:

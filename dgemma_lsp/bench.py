@@ -7,7 +7,8 @@ No timing of the sampler by itself and no reference to other engines.
 import ast
 import random
 import warnings
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from difflib import SequenceMatcher
 from pathlib import Path
 from statistics import fmean, quantiles
 
@@ -38,10 +39,14 @@ class Hole(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """How one hole was filled; `ms` in the daemon, as the request's whole time."""
+    """How one hole was filled; `ms` in the daemon, as the request's whole time.
+
+    `similar` to what was cut out is from 0 to 1.
+    """
 
     shown: bool
     exact: bool
+    similar: float
     parses: bool
     parses_empty: bool
     ms: float
@@ -94,18 +99,25 @@ def cut(files: Sequence[Path], *, count: int, lines: int, seed: int) -> list[Hol
 
     The first line of a hole is not blank. Raises UserError where the files hold too few.
     """
+    return drawn((_holes(file, lines) for file in files), count, f"of {lines} lines", seed)
+
+
+def drawn(by_file: Iterable[Iterable[Hole]], count: int, kind: str, seed: int) -> list[Hole]:
+    """Draw `count` of the holes of each file, as evenly over the files as they allow.
+
+    Raises UserError, naming the `kind` of hole, where there are too few.
+    """
     chooser = random.Random(seed)
-    queues = [_shuffled(list(_holes(file, lines)), chooser) for file in files]
+    queues = [_shuffled(list(holes), chooser) for holes in by_file]
     chooser.shuffle(queues)
-    drawn: list[Hole] = []
-    while any(queues) and len(drawn) < count:
-        drawn += [queue.pop() for queue in queues if queue][: count - len(drawn)]
-    if len(drawn) < count:
+    taken: list[Hole] = []
+    while any(queues) and len(taken) < count:
+        taken += [queue.pop() for queue in queues if queue][: count - len(taken)]
+    if len(taken) < count:
         raise UserError(
-            f"{count} holes of {lines} lines are wanted, the files hold only {len(drawn)}; "
-            "name more files"
+            f"{count} holes {kind} are wanted, the files hold only {len(taken)}; name more files"
         )
-    return drawn
+    return taken
 
 
 def one_and_several_lines(places: Sequence[Path], count: int = 100) -> bytes:
@@ -148,6 +160,7 @@ def judge(hole: Hole, given: at_cursor.Insertion) -> Outcome:
     return Outcome(
         shown=bool(given.text),
         exact=given.text == hole.middle,
+        similar=SequenceMatcher(None, hole.middle, given.text, autojunk=False).ratio(),
         parses=parses(hole.filled(given.text)),
         parses_empty=parses(hole.filled("")),
         ms=given.ms,

@@ -327,6 +327,89 @@ def fill_holes(
 
 @dgemma.command()
 @common
+@click.argument("place", type=click.Path(path_type=Path), nargs=-1)
+@click.option(
+    "--cases",
+    metavar="FILE.jsonl",
+    type=click.Path(path_type=Path),
+    help="Holes of your own instead: lines of prefix, middle, suffix and path.",
+)
+@click.option("--holes", type=click.IntRange(4, 100_000), default=60, show_default=True)
+@click.option(
+    "--steps",
+    type=click.IntRange(1, 1024),
+    multiple=True,
+    help="A step count to try; again for another. By default 1, 2, 4 ... 32.",
+)
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 100),
+    default=1.0,
+    show_default=True,
+    help="How many points of similarity fewer steps may cost.",
+)
+@click.option("--write", is_flag=True, help="Set the chosen number in your configuration file.")
+@click.option("--png", metavar="FILE", type=click.Path(path_type=Path), help="Draw the plot there.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@seed_option
+@click.pass_context
+def tune(
+    ctx: click.Context,
+    place: tuple[Path, ...],
+    cases: Path | None,
+    holes: int,
+    steps: tuple[int, ...],
+    margin: float,
+    write: bool,
+    png: Path | None,
+    as_json: bool,
+    seed: int | None,
+) -> None:
+    """Find out how many denoising steps your own code needs.
+
+    PLACE is a Python file or a folder; `--seed` draws other holes.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    from dgemma_lsp import linking, tune_plot
+    from dgemma_lsp import tune as tuning
+
+    if bool(place) == bool(cases):
+        raise click.UsageError("give files or folders to cut holes into, or --cases FILE.jsonl")
+    if png:
+        tune_plot.check_png(png)
+    found = settings.read_startable(ctx.ensure_object(Common))
+    given = tuning.read_cases(cases) if cases else tuning.cut(place, holes, seed or 0)
+    counts = sorted(set(steps or tuning.STEPS))
+    screen = Console(stderr=True)
+
+    async def run() -> tuning.Tuning:
+        async with linking.daemon_link(found) as link:
+            options = found.config.completion
+            filling = tuning.run(link, given, counts, options, seed or 0)
+            outcomes = []
+            for _ in track(given, "filling holes", console=screen, disable=not screen.is_terminal):
+                outcomes.append(await anext(filling))
+            return tuning.weigh(link.welcome.model, given, outcomes, margin)
+
+    result = asyncio.run(run())
+    if png:
+        tune_plot.png(result, png)
+    wrote = tuning.write_steps(found.paths.config_file, result.chosen) if write else ""
+    if as_json:
+        click.echo(msgspec.json.encode(result))
+        return
+    # Into a file the table needs no screen's width.
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(tune_plot.table(result))
+    click.echo(tune_plot.terminal(result, console.width))
+    click.echo(tuning.told(result))
+    click.echo(wrote or "--write sets this in your configuration")
+
+
+@dgemma.command()
+@common
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> int:

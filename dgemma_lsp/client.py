@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import aclosing, suppress
 from pathlib import Path
 
@@ -166,28 +166,36 @@ async def complete(
     Raises as `Link.request` does.
     """
     candidates = message.candidates if isinstance(message, wire.Complete) else 1
-    texts = [""] * candidates
-    stable = [True] * candidates
-    confidences: dict[int, float] = {}
+    said: list[Answer] = []
     async with aclosing(link.request(message)) as answers:
         async for answer in answers:
             if isinstance(answer, wire.Draft | wire.Block):
                 hear(answer)
-            match answer:
-                case wire.Block(candidate=candidate):
-                    texts[candidate] += answer.text
-                    stable[candidate] &= answer.stable
-                    if answer.confidence is not None:
-                        confidences[candidate] = answer.confidence
-                case wire.Done(reason=reason, timings=timings):
-                    return Completion(
-                        texts=texts,
-                        reason=reason,
-                        timings=timings,
-                        steps=timings.steps,
-                        stable=reason != "deadline" and all(stable),
-                        confidences=confidences,
-                    )
+            said.append(answer)
+    return gathered(said, candidates)
+
+
+def gathered(answers: Iterable[Answer], candidates: int) -> Completion:
+    """Return the whole answer that a request's messages make, of which `Done` is the last."""
+    texts = [""] * candidates
+    stable = [True] * candidates
+    confidences: dict[int, float] = {}
+    for answer in answers:
+        match answer:
+            case wire.Block(candidate=candidate):
+                texts[candidate] += answer.text
+                stable[candidate] &= answer.stable
+                if answer.confidence is not None:
+                    confidences[candidate] = answer.confidence
+            case wire.Done(reason=reason, timings=timings):
+                return Completion(
+                    texts=texts,
+                    reason=reason,
+                    timings=timings,
+                    steps=timings.steps,
+                    stable=reason != "deadline" and all(stable),
+                    confidences=confidences,
+                )
     raise AssertionError("a request ends in Done or raises")
 
 

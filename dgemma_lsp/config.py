@@ -38,7 +38,8 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     At least `drawn` texts are drawn at once and the most probable shown, if their mean log
     probability for each token, in nats, is at least `min_confidence`. Besides, up to
     `causal_tokens` tokens are written one after another and take part in the choice (without the
-    option as many as the model itself proposes, 0: none).
+    option as many as the model itself proposes, 0: none), and `copied` rests of lines that stand
+    elsewhere in the text behind the same words.
 
     `context_chars` of other files, opened or edited last, are read before the prefix.
 
@@ -50,6 +51,7 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     candidates: Annotated[int, Meta(ge=1, le=16)] = 3
     drawn: Annotated[int, Meta(ge=1, le=64)] = 2
     causal_tokens: Annotated[int, Meta(ge=0, le=4096)] | None = None
+    copied: Annotated[int, Meta(ge=0, le=64)] = 4
     deadline_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = 2000
     prefix_chars: Annotated[int, Meta(ge=64, le=1_000_000)] = 6000
     suffix_chars: Annotated[int, Meta(ge=0, le=1_000_000)] = 2000

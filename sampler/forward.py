@@ -95,9 +95,6 @@ class Forward:
         self._condition = decoder.self_conditioning
         self._norm = decoder.norm
         self._head = model.lm_head
-        self._rotary = {
-            kind: _Rotary(decoder.rotary_emb, kind) for kind in sorted(set(config.layer_types))
-        }
         self.layers = [
             _Layer(layer, decoder_scale=layer.layer_scalar, encoder_scale=twin.layer_scalar)
             for layer, twin in zip(
@@ -108,6 +105,10 @@ class Forward:
         self._after = compile_(_after_attention)
         self.device: torch.device = self._embed.weight.device
         self.dtype: torch.dtype = self._embed.weight.dtype
+        self._rotary = {
+            kind: _Rotary(decoder.rotary_emb, kind, self._embed.weight)
+            for kind in sorted(set(config.layer_types))
+        }
         self._shapes = [
             LayerShape(layer.kv_heads, layer.head_dim, self.dtype, layer.device)
             for layer in self.layers
@@ -177,14 +178,15 @@ class Forward:
     ) -> Tensor:
         for span in spans:
             span.kv.reserve(span.tokens)
-        positions = _positions(spans, x.device)
         needed = max((span.kv.length + max(span.widths) for span in spans), default=0)
+        positions = _positions(spans, x.device)
         tables = {kind: rotary.at(positions, needed) for kind, rotary in self._rotary.items()}
         for index, (layer, scale) in enumerate(zip(self.layers, scales, strict=True)):
             x = x.to(layer.device)
             cos, sin = (table.to(layer.device) for table in tables[layer.kind])
             q, k, v = self._before(layer, x, cos, sin)
-            mixed = torch.cat([_attend(a, index, q, k, v) for a in plans[layer.kind]])
+            parts = [_attend(a, index, q, k, v) for a in plans[layer.kind]]
+            mixed = parts[0] if len(parts) == 1 else torch.cat(parts)
             x = self._after(layer, x, mixed.flatten(1))
             if scale is not None:
                 x = x * scale
@@ -242,10 +244,16 @@ def _attend(plan: _Attend, index: int, q: Tensor, k: Tensor, v: Tensor) -> Tenso
     end = kv.length + rows.stop - rows.start
     kv.keys[index][0, :, kv.length : end].copy_(k[rows].transpose(0, 1))
     kv.values[index][0, :, kv.length : end].copy_(v[rows].transpose(0, 1))
+    keys, values = (part[index][:, :, plan.start : end] for part in (kv.keys, kv.values))
+    if _multiplies_faster(q, k) and not plan.triangle:
+        scores = q[rows].transpose(0, 1) @ keys[0].transpose(-1, -2)
+        if plan.mask is not None:
+            scores += plan.mask
+        return (scores.softmax(-1) @ values[0]).transpose(0, 1)
     mixed = F.scaled_dot_product_attention(
         q[rows].transpose(0, 1)[None],
-        kv.keys[index][:, :, plan.start : end],
-        kv.values[index][:, :, plan.start : end],
+        keys,
+        values,
         attn_mask=None if plan.mask is None else plan.mask.to(q.device),
         is_causal=plan.triangle,
         scale=1.0,
@@ -254,21 +262,35 @@ def _attend(plan: _Attend, index: int, q: Tensor, k: Tensor, v: Tensor) -> Tenso
     return mixed[0].transpose(0, 1)
 
 
+def _multiplies_faster(q: Tensor, k: Tensor) -> bool:
+    """Tell whether plain products are quicker than fused attention.
+
+    A CPU has instructions for bf16 products, which its fused attention does without; and what few
+    queries there are need no memory that would not fit its cache.
+    """
+    return q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.shape[1] == k.shape[1]
+
+
 class _Rotary:
     """Cosines and sines of all positions met so far; positions repeat in every request."""
 
-    def __init__(self, embedding: Any, kind: str) -> None:
-        self._embedding, self._kind = embedding, kind
+    def __init__(self, embedding: Any, kind: str, like: Tensor) -> None:
+        self._embedding, self._kind, self._like = embedding, kind, like
         self._cos: Tensor | None = None
         self._sin: Tensor | None = None
 
     def at(self, positions: Tensor, needed: int) -> tuple[Tensor, Tensor]:
-        """Return float32 tables [T, 1, hd] of positions [T] below `needed`."""
+        """Return tables [T, 1, hd] of positions [T] below `needed`.
+
+        The sine's first half is negative: so a head that is rolled by half of itself and multiplied
+        with it is what rotary embedding adds, its halves exchanged and the first one negated.
+        """
         if self._cos is None or self._sin is None or needed > len(self._cos):
-            every = torch.arange(-(-needed // 1024) * 1024, device=positions.device)[None]
-            like = torch.zeros(1, device=positions.device)
-            cos, sin = self._embedding(like, every, self._kind)
-            self._cos, self._sin = cos[0, :, None], sin[0, :, None]
+            every = torch.arange(-(-needed // 1024) * 1024, device=self._like.device)[None]
+            cos, sin = self._embedding(self._like, every, self._kind)
+            left, right = sin.chunk(2, -1)
+            self._cos = cos[0, :, None]
+            self._sin = torch.cat((-left, right), -1)[0, :, None]
         return self._cos[positions], self._sin[positions]
 
 
@@ -287,14 +309,24 @@ class _Layer:
         self.device: torch.device = layer.input_layernorm.weight.device
         self.heads: int = attention.config.num_attention_heads
         self.kv_heads: int = self.heads // attention.num_key_value_groups
-        self.eps: float = attention.q_norm.eps
         self.shares_kv = attention.v_proj is None
+        self.input_norm = _Norm(layer.input_layernorm)
+        self.after_attention = _Norm(layer.post_attention_layernorm)
+        self.before_dense = _Norm(layer.pre_feedforward_layernorm)
+        self.after_dense = _Norm(layer.post_feedforward_layernorm_1)
+        self.before_experts = _Norm(layer.pre_feedforward_layernorm_2)
+        self.after_experts = _Norm(layer.post_feedforward_layernorm_2)
+        self.after_both = _Norm(layer.post_feedforward_layernorm)
         parts = [attention.q_proj, attention.k_proj]
         self.qkv = _SideBySide(parts if self.shares_kv else [*parts, attention.v_proj])
+        self.out = _SideBySide([attention.o_proj])
         self.gate_up = _SideBySide([layer.mlp.gate_proj, layer.mlp.up_proj])
-        q, k = attention.q_norm.weight.detach(), attention.k_norm.weight.detach()
-        # The norms' weights of all rotated heads, so that one product applies them.
-        self.head_scale = torch.cat((q.expand(self.heads, -1), k.expand(self.kv_heads, -1))).float()
+        self.down = _SideBySide([layer.mlp.down_proj])
+        self.head_norm = _Norm(attention.q_norm)
+        # What the norms of all rotated heads multiply with, so that one product applies it.
+        q, k = self.head_norm.weight, attention.k_norm.weight.detach().float()
+        scales = torch.cat((q.expand(self.heads, -1), k.expand(self.kv_heads, -1)))
+        self.head_scale = scales * self.head_dim**0.5
         # A scale of one is the common case: no product then.
         self.decoder_scale = None if bool((decoder_scale == 1).all()) else decoder_scale
         self.encoder_scale = None if bool((encoder_scale == 1).all()) else encoder_scale
@@ -308,6 +340,9 @@ class _SideBySide:
         self._weight: Tensor | None = None
         plain = all(type(p) is nn.Linear and p.bias is None for p in parts)
         if plain and not any(hasattr(p, "_hf_hook") for p in parts):
+            if len(parts) == 1:
+                self._weight = parts[0].weight.data
+                return
             self._weight = torch.cat([p.weight.data for p in parts])
             sizes = [p.weight.shape[0] for p in parts]
             for part, view in zip(parts, torch.split(self._weight, sizes), strict=True):
@@ -319,32 +354,48 @@ class _SideBySide:
         return torch.cat([part(x) for part in self._parts], -1)
 
 
+class _Norm:
+    """A root mean square norm of transformers' over vectors of a given size, in float32.
+
+    Of four operations instead of eight: x / sqrt(|x|^2 + D eps), times sqrt(D) and the weight.
+    """
+
+    def __init__(self, module: Any) -> None:
+        self.weight: Tensor = module.weight.detach().float()
+        self._scale: Tensor = self.weight * len(self.weight) ** 0.5
+        self._floor = self._scale.new_tensor((len(self.weight) * module.eps) ** 0.5)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return (self.unit(x) * self._scale).to(x.dtype)
+
+    def unit(self, x: Tensor) -> Tensor:
+        """Return float32 vectors [..., D] of length 1, but shorter where they are next to 0."""
+        length: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+        return x / torch.hypot(length, self._floor)
+
+
 def _before_attention(
     layer: _Layer, x: Tensor, cos: Tensor, sin: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Norm, project, norm each head, rotate. x [T, D] -> q [T, H, hd], k and v [T, Hkv, hd]."""
-    heads = layer.qkv(_norm(layer.module.input_layernorm, x)).view(len(x), -1, layer.head_dim)
-    normed = F.rms_norm(heads.float(), (layer.head_dim,), eps=layer.eps)
+    heads = layer.qkv(layer.input_norm(x)).view(len(x), -1, layer.head_dim)
+    unit = layer.head_norm.unit(heads)
     rotated = layer.heads + layer.kv_heads
     # Where keys and values share a projection, a value is the key without its norm's weight.
-    v = normed[:, layer.heads :] if layer.shares_kv else normed[:, rotated:]
-    qk = (normed[:, :rotated] * layer.head_scale).to(x.dtype)
-    left, right = qk.chunk(2, -1)
-    turned = qk * cos.to(x.dtype) + torch.cat((-right, left), -1) * sin.to(x.dtype)
-    return turned[:, : layer.heads], turned[:, layer.heads :], v.to(x.dtype)
+    v = unit[:, layer.heads :] if layer.shares_kv else unit[:, rotated:]
+    qk = (unit[:, :rotated] * layer.head_scale).to(x.dtype)
+    turned = qk * cos + qk.roll(layer.head_dim // 2, -1) * sin
+    v = (v * layer.head_dim**0.5).to(x.dtype)
+    return turned[:, : layer.heads], turned[:, layer.heads :], v
 
 
 def _after_attention(layer: _Layer, x: Tensor, mixed: Tensor) -> Tensor:
     """Everything of a layer behind its attention. x [T, D], mixed [T, H * hd] -> [T, D]."""
-    m = layer.module
-    x = x + _norm(m.post_attention_layernorm, m.self_attn.o_proj(mixed))
-    gate, up = layer.gate_up(_norm(m.pre_feedforward_layernorm, x)).chunk(2, -1)
-    dense = m.mlp.down_proj(m.mlp.act_fn(gate) * up)
-    routed = _experts(m, x, _norm(m.pre_feedforward_layernorm_2, x))
-    both = _norm(m.post_feedforward_layernorm_1, dense) + _norm(
-        m.post_feedforward_layernorm_2, routed
-    )
-    return x + _norm(m.post_feedforward_layernorm, both)
+    x = x + layer.after_attention(layer.out(mixed))
+    gate, up = layer.gate_up(layer.before_dense(x)).chunk(2, -1)
+    dense = layer.down(layer.module.mlp.act_fn(gate) * up)
+    routed = _experts(layer.module, x, layer.before_experts(x))
+    return x + layer.after_both(layer.after_dense(dense) + layer.after_experts(routed))
 
 
 def _experts(m: Any, x: Tensor, normed: Tensor) -> Tensor:
@@ -356,10 +407,3 @@ def _experts(m: Any, x: Tensor, normed: Tensor) -> Tensor:
     gate, up = F.linear(normed, m.experts.gate_up_proj[0]).chunk(2, -1)
     scale: Tensor = m.router.per_expert_scale
     return F.linear(m.experts.act_fn(gate) * up, m.experts.down_proj[0]) * scale
-
-
-def _norm(module: Any, x: Tensor) -> Tensor:
-    if x.dtype == torch.float32:
-        return F.rms_norm(x, x.shape[-1:], module.weight, module.eps)
-    scaled: Tensor = module(x)
-    return scaled

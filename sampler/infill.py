@@ -87,12 +87,29 @@ def lay_out(parts: Sequence[Sequence[int] | Hole], canvas_length: int) -> Layout
     return Layout(pinned, tokens, tuple(holes), allowed)
 
 
-def length_tried(longest: int, row: int) -> int:
-    """Return the hole's length that row `row` of any number tries: the longest, its half, ..."""
-    tried = [longest]
+def longest_hole(suffix_tokens: int, canvas_length: int) -> int:
+    """Return the length of the longest hole that leaves room for some of the suffix."""
+    return canvas_length - min(suffix_tokens, canvas_length // 3)
+
+
+def lengths_tried(suffix_tokens: int, canvas_length: int, rows: int) -> list[int]:
+    """Return the hole's length of each row where nobody knows it: the longest, its half, ...
+
+    The canvas is filled up with suffix; where there is too little of it the hole is longer.
+    """
+    tried = [longest_hole(suffix_tokens, canvas_length)]
     while tried[-1] > 8:
         tried.append(tried[-1] // 2)
-    return tried[row % len(tried)]
+    least = canvas_length - suffix_tokens
+    return [max(tried[row % len(tried)], least) for row in range(rows)]
+
+
+def best_first(filled: Filled, texts: Sequence[str]) -> list[int]:
+    """Return the rows in the order in which they are worth showing; `texts` are what they say.
+
+    What is empty comes last: it is very probable by any rating and of no use.
+    """
+    return sorted(range(len(texts)), key=lambda row: (not texts[row].strip(), -filled.rating(row)))
 
 
 def fill(
@@ -104,12 +121,14 @@ def fill(
     warm: Warm | None = None,
     region: Region | None = None,
     causal: Causal | None = None,
+    copied: Sequence[list[int]] = (),
 ) -> Loop:
     """Fill the holes of one row for each layout, all rows at once behind `prompt`.
 
     With `causal`, texts for the one hole right behind the prompt are written one token after
-    another too. Yields drafts, the block, and `Filled`. Raises InvalidParameter for an empty
-    prompt, and for layouts or a warm text that do not fit the canvas or the rows.
+    another too, and `copied` are more of them that are known from elsewhere. Yields drafts, the
+    block, and `Filled`. Raises InvalidParameter for an empty prompt, and for layouts or a warm text
+    that do not fit the canvas or the rows.
     """
     if len(layouts) != noise.rows:
         raise InvalidParameter(
@@ -124,9 +143,9 @@ def fill(
     pins = _pins(layouts, noise.device)
     check_known(pins, warm, params, noise)
     yield from prefill(prompt)
-    written: list[list[int]] = []
+    written = list(copied)
     if causal is not None:
-        written = yield from _written(causal, layouts[0], params)
+        written += yield from _written(causal, layouts[0], params)
         yield Prefill(prompt)
     canvas = yield from denoise_block(0, params, noise, pins, warm, region)
     rows = canvas.draft.tolist()

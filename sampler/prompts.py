@@ -73,6 +73,10 @@ class CompletionPrompt:
     healed: str
     first: Tensor | None
 
+    def joining(self, text: str) -> str:
+        """Return what a hole's text adds to what is typed already; "" where it does not join."""
+        return text.removeprefix(self.healed) if text.startswith(self.healed) else ""
+
 
 class Prompts:
     """The prompts of one tokenizer."""

@@ -101,6 +101,8 @@ INSIDE = {
     "batch_lines": {"at_cursor", "client"},
     "batch_progress": {"control"},
     "batch_queue": set(),
+    "tune": {"at_cursor", "bench", "client"},
+    "tune_plot": {"tune"},
     "demo": {"client", "context", "ghost", "progress"},
     "doctor": {"checkpoints", "client", "control", "linking"},
     "terminal_chat": {"checkpoints", "progress", "runtime"},
@@ -113,7 +115,15 @@ RESERVED = {
     "transformers": IN_THE_MODEL_PROCESS,
     "triton": {"sampler.epilogue_kernel"},
     "sampler": IN_THE_MODEL_PROCESS,
-    "dgemma_lsp": {"dgemma_lsp"},
+    # What nano is worth is what the application makes of it.
+    "dgemma_lsp": {
+        "dgemma_lsp",
+        "sampler.train.cases",
+        "sampler.train.editor",
+        "sampler.train.evaluate",
+        "sampler.train.humaneval",
+        "sampler.train.quality",
+    },
     "pygls": {"dgemma_lsp.server", "dgemma_lsp.protocol"},
     "lsprotocol": {"dgemma_lsp.server", "dgemma_lsp.protocol"},
     "websockets": {
@@ -123,6 +133,9 @@ RESERVED = {
         "dgemma_lsp.client",
         "dgemma_lsp.terminal_chat",
     },
+    "matplotlib": {"dgemma_lsp.tune_plot"},
+    "plotext": {"dgemma_lsp.tune_plot"},
+    "tomlkit": {"dgemma_lsp.tune"},
     "click": {"dgemma_lsp.cli", "sampler.bench", "sampler.train"},
 }
 

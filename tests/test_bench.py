@@ -107,7 +107,15 @@ def test_an_answer_is_judged_by_the_joined_text(folder, text, shown, exact, vali
 
 def test_the_summary_counts_shares_and_percentiles():
     outcomes = [
-        Outcome(shown=i > 0, exact=i == 1, parses=i < 3, parses_empty=True, ms=float(i), steps=i)
+        Outcome(
+            shown=i > 0,
+            exact=i == 1,
+            similar=0.5,
+            parses=i < 3,
+            parses_empty=True,
+            ms=float(i),
+            steps=i,
+        )
         for i in range(5)
     ]
     got = summarise("nano", outcomes)

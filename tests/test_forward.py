@@ -63,7 +63,7 @@ def theirs_decoded(model, prompt: Tensor, canvas: Tensor, before: Tensor | None)
     positions = torch.arange(len(prompt), len(prompt) + len(canvas))
     return model(
         decoder_input_ids=canvas[None],
-        past_key_values=cache,
+        cache=cache,
         decoder_position_ids=positions[None],
         self_conditioning_logits=None if before is None else before[None],
     ).logits[0]
@@ -263,7 +263,7 @@ def test_half_precision_rounds_as_transformers_does(model):
 
 
 def test_the_embedded_model_gives_what_transformers_gives_beyond_its_window():
-    model = load("nano").model
+    model = load("nano", dtype="float32").model
     vocab, window = model.config.text_config.vocab_size, model.config.text_config.sliding_window
     generator = torch.Generator().manual_seed(0)
     prompt = torch.randint(3, vocab, (2 * window + 44,), generator=generator)

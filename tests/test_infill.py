@@ -25,7 +25,17 @@ from sampler.denoise import NotANumber, Warm
 from sampler.engine import Request
 from sampler.events import Block, Draft, Event, Filled
 from sampler.forward import Forward
-from sampler.infill import JOIN, Causal, Hole, fill, lay_out, length_tried, middle, reading_region
+from sampler.infill import (
+    JOIN,
+    Causal,
+    Hole,
+    best_first,
+    fill,
+    lay_out,
+    lengths_tried,
+    middle,
+    reading_region,
+)
 from sampler.params import InvalidParameter, SamplingParams
 from sampler.work import Denoise, Prefill, Score
 
@@ -134,17 +144,26 @@ def test_what_a_hole_may_begin_with_goes_along_at_its_first_position():
 
 
 @pytest.mark.parametrize(
-    ("longest", "tried"),
+    ("suffix", "size", "tried"),
     [
-        (64, [64, 32, 16, 8, 64, 32, 16, 8]),
-        (100, [100, 50, 25, 12, 6, 100]),
-        (9, [9, 4, 9, 4]),
-        (8, [8, 8, 8]),
-        (1, [1, 1]),
+        (32, 96, [64, 64]),
+        # A third of the canvas is the suffix's at most, and what it leaves free is the hole's.
+        (90, 96, [64, 32, 16, 8, 64]),
+        (20, 96, [76, 76, 76]),
+        (80, 96, [64, 32, 16, 16, 64]),
+        (0, 8, [8, 8, 8]),
+        (5, 12, [8, 8]),
+        (11, 12, [8, 8]),
     ],
 )
-def test_rows_try_a_length_its_half_and_so_on_and_begin_again(longest, tried):
-    assert [length_tried(longest, row) for row in range(len(tried))] == tried
+def test_rows_try_a_length_its_half_and_so_on_and_begin_again(suffix, size, tried):
+    assert lengths_tried(suffix, size, len(tried)) == tried
+
+
+def test_the_best_text_comes_first_and_what_is_empty_last():
+    filled = Filled([[[1]]] * 4, [-1.0, -3.0, -0.1, -2.0], [-1.0, -0.1, 0.0, -0.1])
+    assert [round(filled.rating(row), 1) for row in range(4)] == [-3.0, -3.2, -0.1, -2.2]
+    assert best_first(filled, ["a", "b", " \n", "d"]) == [3, 0, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -389,6 +408,18 @@ def test_a_text_is_written_causally_too_and_cut_at_each_of_its_line_ends(model, 
         for row, ids in enumerate(expected, start=2):
             judged = thought_of(model, prompt, [Hole(16), SUFFIX], [ids])
             assert (filled.confidence[row], filled.follows[row]) == pytest.approx(judged, abs=1e-4)
+
+
+def test_copies_are_thought_of_beside_what_is_denoised(model, denoiser):
+    prompt, params = prompt_of(9), wide(24, eos_token_ids=ENDS)
+    layouts = [lay_out([Hole(16), SUFFIX], 24)]
+    plain = filled_of(run(denoiser, fill(prompt, layouts, params, noise_of(1))))
+    copied = [[5, 6, 7], [8]]
+    filled = filled_of(run(denoiser, fill(prompt, layouts, params, noise_of(1), copied=copied)))
+    assert filled.middles == [*plain.middles, *[[ids] for ids in copied]]
+    for row, ids in enumerate(copied, start=1):
+        judged = thought_of(model, prompt, [Hole(16), SUFFIX], [ids])
+        assert (filled.confidence[row], filled.follows[row]) == pytest.approx(judged, abs=1e-4)
 
 
 @pytest.mark.parametrize(("follows", "best"), [([-1.0, -1.0], 1), ([-1.0, -1.6], 0)])

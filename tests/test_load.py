@@ -47,7 +47,7 @@ def edit_json(path, **values):
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
-def test_nano_loads_with_its_own_defaults_in_float32():
+def test_nano_loads_with_its_own_defaults():
     loaded = load("nano")
     given = json.loads((NANO / "generation_config.json").read_text())
     assert loaded.defaults.max_steps == given["max_denoising_steps"]
@@ -55,7 +55,7 @@ def test_nano_loads_with_its_own_defaults_in_float32():
     assert loaded.defaults.entropy_bound == given["sampler_config"]["entropy_bound"]
     assert loaded.defaults.eos_token_ids == tuple(given["eos_token_id"])
     assert loaded.defaults.canvas_length == 32
-    assert loaded.model.dtype == torch.float32
+    assert loaded.model.dtype == loading.pick_dtype("auto", "cpu")
     assert not loaded.model.training
 
 
@@ -66,8 +66,20 @@ def test_a_dtype_is_taken_as_asked(dtype, expected):
     assert load("nano", dtype=dtype).model.dtype == expected
 
 
-@pytest.mark.parametrize(("device", "expected"), [("cpu", torch.float32), ("cuda", torch.bfloat16)])
-def test_the_automatic_dtype_is_bfloat16_but_on_a_cpu(device, expected):
+@pytest.mark.parametrize(
+    ("device", "has", "expected"),
+    [
+        ("cpu", {}, torch.float32),
+        ("cpu", {"avx512_bf16": False, "amx_bf16": False}, torch.float32),
+        ("cpu", {"avx512_bf16": True}, torch.bfloat16),
+        ("cpu", {"amx_bf16": True}, torch.bfloat16),
+        ("cuda", {}, torch.bfloat16),
+    ],
+)
+def test_the_automatic_dtype_is_bfloat16_where_it_has_instructions(
+    monkeypatch, device, has, expected
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
     assert loading.pick_dtype("auto", device) == expected
 
 
@@ -76,7 +88,7 @@ def test_a_folder_loads_like_a_name(nano_copy):
 
 
 def test_a_loaded_model_says_what_the_saved_one_said(tiny):
-    said = logits(load(str(tiny)).model)
+    said = logits(load(str(tiny), dtype="float32").model)
     torch.testing.assert_close(said, logits(tiny_model()), atol=1e-4, rtol=1e-4)
 
 
@@ -168,7 +180,7 @@ def test_what_transformers_may_print_is_left_as_it_was(tiny):
 
 @pytest.mark.parametrize("quantize", ["4bit", "8bit"])
 def test_packing_takes_the_memory_that_was_told(tiny, quantize):
-    model = load(str(tiny), quantize=quantize).model
+    model = load(str(tiny), dtype="float32", quantize=quantize).model
     need = memory.needs(memory.count(tiny_model().config), torch.float32)[quantize]
     tensors = {id(t): t for t in [*model.model.decoder.layers.parameters()]}
     # The tables of levels are buffers, and the same few bytes whatever the size.
@@ -245,7 +257,7 @@ def test_what_does_not_fit_is_refused_before_it_is_loaded(nano_copy, monkeypatch
     without_weights(nano_copy)
     give_memory(monkeypatch, cpu=8 * 2**20)
     with pytest.raises(UnusableModel) as caught:
-        load(str(nano_copy))
+        load(str(nano_copy), dtype="float32")
     assert str(caught.value).startswith(f"{nano_copy} in float32 takes 1")
     assert "MiB and cpu has 8.0 MiB free; " in str(caught.value)
 

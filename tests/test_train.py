@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, DiffusionGemmaForBlockDiffusion
 from sampler.load import NANO
 from sampler.train import corpus, objective, shape, tokenizer
 from sampler.train.forward import TrainingForward
-from sampler.train.objective import Batch, Hole, corrupt, draw_batch, draw_hole, lay_out
+from sampler.train.objective import Batch, Hole, corrupt, draw_batch, draw_hole, lay_out, near_miss
 from sampler.train.tokenizer import EOS
 from sampler.train.train import rate_share
 
@@ -191,6 +191,36 @@ def test_a_part_of_the_canvases_is_clean_up_to_a_frontier_and_noise_behind_it():
         assert row[begin + 1] == pytest.approx(objective.NEAR_DECAY)
 
 
+def test_a_near_miss_edits_the_middle_alone_and_fills_up_with_slack():
+    target = np.array([10, 11, 12, 13, EOS, EOS, 20, 21])
+    position = np.arange(8)
+    free, tail = position < 6, position == 5
+    rng = np.random.default_rng(0)
+    drafts = np.array([near_miss(rng, target, free, tail, VOCAB) for _ in range(400)])
+    assert (drafts[:, 6:] == [20, 21]).all()
+    kept = sum((draft == target).all() for draft in drafts)
+    assert kept < 40  # an edit may by chance put the same token in its own place
+    lengths = (drafts[:, :6] != EOS).sum(-1)
+    assert set(lengths.tolist()) >= {2, 3, 4, 5, 6}
+
+
+def test_a_canvas_that_is_pinned_wholly_has_no_near_miss():
+    target, none = np.array([10, 11]), np.zeros(2, np.bool_)
+    got = near_miss(np.random.default_rng(0), target, none, none, VOCAB)
+    assert got.tolist() == [10, 11]
+
+
+def test_a_batch_of_near_misses_asks_for_the_clean_text(monkeypatch):
+    monkeypatch.setattr(objective, "PURE_SHARE", 0.0)
+    monkeypatch.setattr(objective, "FRONTIER_SHARE", 0.0)
+    monkeypatch.setattr(objective, "NEAR_MISS_SHARE", 1.0)
+    replaced, weight, pure, free = noised()
+    assert not pure.any()
+    assert not replaced[~free].any()
+    assert (weight[replaced] >= objective.TAIL_WEIGHT).all()
+    assert 0.1 < replaced[free].mean() < 0.6
+
+
 def test_a_batch_is_weighted_by_what_was_replaced_kept_or_empty():
     stream = np.random.default_rng(1).integers(3, VOCAB, 5000).astype(np.uint16)
     breaks = np.zeros(VOCAB, bool)
@@ -203,6 +233,28 @@ def test_a_batch_is_weighted_by_what_was_replaced_kept_or_empty():
     assert batch.weight.min() >= 0
     assert batch.weight.max() == 1.0
     assert (batch.noisy == batch.target)[batch.weight == 0].all()
+
+
+def test_a_grown_model_says_what_the_small_one_says_and_can_learn_more(model):
+    config = shape.build_config(
+        vocab_size=VOCAB, hidden=32, layers=4, heads=2, window=8, canvas=8, positions=64
+    )
+    config.text_config.intermediate_size *= 2
+    grown = shape.grow(model, config, seed=1).eval()
+    ids = {"input_ids": torch.arange(8, 24)[None], "decoder_input_ids": torch.arange(9, 17)[None]}
+    with torch.no_grad():
+        expected = model(**ids).logits
+        torch.testing.assert_close(grown(**ids).logits, expected, atol=1e-5, rtol=1e-5)
+    extra = grown.model.decoder.layers[0].mlp.up_proj.weight[-1]
+    assert extra.abs().sum() > 0
+
+
+def test_a_model_of_another_width_is_not_grown(model):
+    wide = shape.build_config(
+        vocab_size=VOCAB, hidden=64, layers=4, heads=2, window=8, canvas=8, positions=64
+    )
+    with pytest.raises(ValueError, match=r"\(64, 32\) cannot become \(64, 64\)"):
+        shape.grow(model, wide, seed=1)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +274,7 @@ def test_the_rate_warms_up_stays_and_decays(step, seen, total, share):
 
 
 def test_held_out_packages_are_never_read_for_training():
-    assert not set(corpus.HELD_OUT) & set(corpus.TRAIN_PACKAGES)
+    assert not set(corpus.HELD_OUT) & {source.package for source in corpus.SOURCES}
 
 
 def test_vendored_code_and_tests_are_left_out(tmp_path):
@@ -234,9 +286,19 @@ def test_vendored_code_and_tests_are_left_out(tmp_path):
     assert names == ["package/a.py", "package/sub/d.py"]
 
 
+def test_neighbours_of_a_folder_stay_together_when_documents_are_shuffled():
+    documents = [corpus.Document(f"p/{at:03}.py", "") for at in range(90)]
+    got = corpus.shuffle(documents[::-1], seed=0)
+    assert sorted(got, key=lambda d: d.name) == documents
+    assert got != documents
+    for at in range(0, 90, corpus.NEIGHBOURS):
+        numbers = [int(d.name[2:5]) for d in got[at : at + corpus.NEIGHBOURS]]
+        assert numbers == list(range(numbers[0], numbers[0] + corpus.NEIGHBOURS))
+
+
 def test_a_missing_package_says_how_to_mend_it():
-    with pytest.raises(FileNotFoundError, match="pip install surely_not_there"):
-        corpus.package_folder("surely_not_there")
+    with pytest.raises(FileNotFoundError, match=r"surely_not_there.*sampler\.train\.corpus DIR"):
+        corpus.package_folder("surely_not_there", None)
 
 
 def test_a_line_break_and_its_indentation_are_one_token():

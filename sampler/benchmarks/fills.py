@@ -41,18 +41,13 @@ def prompt_of(
 
 
 def tried(prompt: CompletionPrompt, size: int) -> list[int]:
-    """Return the hole's length of each row where nobody knows it: the longest, its half, ..."""
-    return [max(infill.length_tried(longest(prompt, size), r), least(prompt, size)) for r in _ROWS]
+    """Return the hole's length of each row where nobody knows it."""
+    return infill.lengths_tried(len(prompt.suffix_ids), size, DRAWN)
 
 
 def longest(prompt: CompletionPrompt, size: int) -> int:
     """Return the length of the longest hole that leaves room for some of the suffix."""
-    return size - min(len(prompt.suffix_ids), size // 3)
-
-
-def least(prompt: CompletionPrompt, size: int) -> int:
-    """Return the length below which the suffix would not fill the canvas of `size`."""
-    return size - len(prompt.suffix_ids)
+    return infill.longest_hole(len(prompt.suffix_ids), size)
 
 
 def causal(rig: Rig, after: str) -> infill.Causal | None:
@@ -94,14 +89,5 @@ def fill(
 def shown(rig: Rig, prompt: CompletionPrompt, events: Sequence[Event]) -> str:
     """Return the text that reads best of those drawn, without what was typed already."""
     filled = next(event for event in events if isinstance(event, Filled))
-    texts = [_joining(rig.prompts.decode(row[0]), prompt.healed) for row in filled.middles]
-    # What is empty is very probable and of no use.
-    best = max(range(len(texts)), key=lambda r: (bool(texts[r].strip()), filled.rating(r)))
-    return texts[best]
-
-
-def _joining(text: str, healed: str) -> str:
-    return text.removeprefix(healed) if text.startswith(healed) else ""
-
-
-_ROWS = range(DRAWN)
+    texts = [prompt.joining(rig.prompts.decode(row[0])) for row in filled.middles]
+    return texts[infill.best_first(filled, texts)[0]]

@@ -24,7 +24,19 @@ class Spread:
         return f"{figure(self.median)} ({figure(self.least)}..{figure(self.most)})"
 
 
-Value = str | int | float | Spread | None
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over cases, and the bounds between which it would lie for 95 of 100 such samples."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{figure(self.mean)} ({figure(self.low)}..{figure(self.high)})"
+
+
+Value = str | int | float | Spread | Estimate | None
 Row = Mapping[str, Value]
 
 

@@ -6,9 +6,11 @@ once, causally, and several canvases at random offsets are denoised against its 
     [ middle | slack: EOS | suffix, pinned ]        a hole, or
     [ the next C tokens, EOS-filled after an EOS ]   the next block
 
-whose free positions are replaced by uniform noise (uniform-state diffusion), in one of three ways:
+whose free positions are replaced by uniform noise (uniform-state diffusion), in one of four ways:
 all of them (t = 1, over-weighted, because that is where few-step drafts begin), a share t of them,
-or all behind a clean beginning, which is how a sampler that accepts what it is sure of gets on.
+all behind a clean beginning, which is how a sampler that accepts what it is sure of gets on, or
+none: there the canvas is a near miss, the text with some tokens left out, added, changed or out of
+place and partly noised besides, as are an earlier suggestion and a sentence to be mended.
 """
 
 from dataclasses import dataclass
@@ -22,7 +24,10 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
-PURE_SHARE, FRONTIER_SHARE = 0.2, 0.4
+PURE_SHARE, FRONTIER_SHARE, NEAR_MISS_SHARE = 0.2, 0.35, 0.2
+# An edit of a near miss is followed by another one with this probability, and half of the near
+# misses are noised by a share of up to this much.
+ANOTHER_EDIT, NEAR_MISS_NOISE = 0.5, 0.5
 # Loss weights: what was replaced must be found; what was kept only confirmed; the empty tail is
 # easy and would drown the rest, except its first token, which tells where the middle ends.
 KEPT_WEIGHT = 0.25
@@ -35,8 +40,8 @@ NEAR_DECAY, FAR_WEIGHT = 0.8, 0.15
 class Batch:
     """B windows of L clean tokens with N canvases of C tokens each.
 
-    `clean` [B, L]; `offset` [B, N]: the canvas follows clean[:offset]; `target`, `noisy`, `weight`
-    [B, N, C]; `pure` [B, N]: the canvas is pure noise, as at the first denoising step.
+    `clean` [B, L]; `offset` [B, N], ascending: the canvas follows clean[:offset]; `target`,
+    `noisy`, `weight` [B, N, C]; `pure` [B, N]: the canvas is pure noise, as at the first step.
     """
 
     clean: Ints
@@ -83,8 +88,9 @@ def draw_batch(
         text[0] = BOS
         clean[b] = text[:length]
         line_breaks = np.flatnonzero(breaks[text])
-        for n in range(per_window):
-            hole = draw_hole(rng, text, line_breaks, length, canvas)
+        holes = [draw_hole(rng, text, line_breaks, length, canvas) for _ in range(per_window)]
+        # Neighbours attend together, so they had better see the same part of the window.
+        for n, hole in enumerate(sorted(holes, key=lambda hole: hole.start)):
             offset[b, n] = hole.start
             target[b, n], free[b, n], tail[b, n] = lay_out(text, hole, canvas)
     noisy, weight, pure = corrupt(rng, target, free, tail, vocab_size)
@@ -144,14 +150,55 @@ def corrupt(
     canvases = target.shape[:2]
     kind = rng.random(canvases)
     pure, frontier = kind < PURE_SHARE, (kind >= PURE_SHARE) & (kind < PURE_SHARE + FRONTIER_SHARE)
+    missed = kind >= 1 - NEAR_MISS_SHARE
+    draft = target.copy()
+    for at in np.argwhere(missed):
+        row = tuple(at)
+        draft[row] = near_miss(rng, target[row], free[row], tail[row], vocab_size)
     t = np.where(pure, 1.0, rng.random(canvases))
+    t = np.where(missed, np.maximum(0, t - 0.5) / 0.5 * NEAR_MISS_NOISE, t)
     scattered = rng.random(target.shape) < t[..., None]
     # A frontier lies within the middle or at its end; a canvas of pure noise has it at its start.
     begin = np.where(frontier, rng.random(canvases) * (free & ~tail).sum(-1), 0).astype(np.int64)
     distance = np.arange(target.shape[-1]) - begin[..., None]
-    replaced = np.where(frontier[..., None], distance >= 0, scattered) & free
-    noisy = np.where(replaced, rng.integers(0, vocab_size, target.shape), target)
+    noised = np.where(frontier[..., None], distance >= 0, scattered) & free
+    noisy = np.where(noised, rng.integers(0, vocab_size, target.shape), draft)
     near = np.maximum(NEAR_DECAY ** np.maximum(distance, 0), FAR_WEIGHT)
+    replaced = noised | (draft != target)
     weight = np.where(replaced, 1.0, KEPT_WEIGHT) * np.where(tail, TAIL_WEIGHT, 1.0) * free
     weight = weight * np.where((pure | frontier)[..., None], near, 1.0)
     return noisy, weight.astype(np.float32), pure
+
+
+def near_miss(
+    rng: np.random.Generator, target: Ints, free: Bools, tail: Bools, vocab_size: int
+) -> Ints:
+    """Return the canvas [C] with some edits of its middle, the slack filled up behind them."""
+    room = int(free.sum())
+    if room == 0:  # an empty hole without slack
+        return target
+    middle = target[: int((free & ~tail).sum())].tolist()
+    if middle and middle[-1] == EOS:
+        middle.pop()
+    editing = True
+    while editing:
+        at = int(rng.integers(0, len(middle) + 1))
+        # A wrong token is one of the canvas as often as any other.
+        token = int(
+            target[rng.integers(0, room)] if rng.random() < 0.5 else rng.integers(vocab_size)
+        )
+        match rng.integers(0, 5):
+            case 0:
+                middle[at:at] = [token]
+            case 1:
+                middle[at : at + 1] = [token]
+            case 2:
+                del middle[at : at + 1 + int(rng.integers(0, 3))]
+            case 3:
+                middle[at : at + 2] = middle[at : at + 2][::-1]
+            case _:
+                middle[at:at] = middle[at : at + 1 + int(rng.integers(0, 3))]
+        editing = rng.random() < ANOTHER_EDIT
+    draft = target.copy()
+    draft[:room] = (middle + [EOS] * room)[:room]
+    return draft

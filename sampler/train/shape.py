@@ -30,7 +30,7 @@ def build_config(
     text = {
         "vocab_size": vocab_size,
         "hidden_size": hidden,
-        "intermediate_size": 2 * hidden,
+        "intermediate_size": 4 * hidden,
         "num_hidden_layers": layers,
         "num_attention_heads": heads,
         "num_key_value_heads": heads,
@@ -86,6 +86,32 @@ def build_model(config: DiffusionGemmaConfig, seed: int) -> DiffusionGemmaForBlo
             nn.init.normal_(param, std=text.hidden_size**-0.5)
         elif param.dim() >= 2:
             nn.init.normal_(param, std=0.5 * param.shape[-1] ** -0.5)
+    return model
+
+
+def grow(
+    small: DiffusionGemmaForBlockDiffusion, config: DiffusionGemmaConfig, seed: int
+) -> DiffusionGemmaForBlockDiffusion:
+    """Return a model that computes what `small` does, with room in its gated units to learn more.
+
+    New units are random where they read and zero where they write. Raises ValueError where another
+    size than `intermediate_size` differs.
+    """
+    model = build_model(config, seed)
+    old = dict(small.model.decoder.named_parameters())
+    with torch.no_grad():
+        for name, param in model.model.decoder.named_parameters():
+            source = old[name].to(param.dtype)
+            if param.shape == source.shape:
+                param.copy_(source)
+            elif name.endswith(("gate_proj.weight", "up_proj.weight")):
+                param[: len(source)] = source
+            elif name.endswith("down_proj.weight"):
+                param.zero_()[:, : source.shape[1]] = source
+            else:
+                raise ValueError(
+                    f"{name}: {tuple(source.shape)} cannot become {tuple(param.shape)}"
+                )
     return model
 
 

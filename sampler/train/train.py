@@ -9,7 +9,6 @@ the last part of the tokens, so that the end can be moved while the training run
 import hashlib
 import json
 import os
-import random
 import signal
 import time
 from pathlib import Path
@@ -29,10 +28,10 @@ from transformers.utils import logging as transformers_logging
 from sampler.train import corpus, evaluate, objective, shape, stream, tokenizer
 from sampler.train.forward import TrainingForward
 
-CANVAS_SIZES, CANVAS_SHARES = (32, 64), (0.5, 0.5)
+CANVAS_SIZES, CANVAS_SHARES = (16, 32, 64, 128), (0.1, 0.45, 0.35, 0.1)
 DECAY_SHARE = 0.35
 WARM_UP_STEPS = 100
-CHECKPOINT_SECONDS = 600
+CHECKPOINT_SECONDS = 400
 # The default of requests: a hole of a few lines and a third of the canvas for the suffix.
 CANVAS = 32
 
@@ -40,25 +39,26 @@ CANVAS = 32
 class Data:
     """Token streams with what is known of them, made once and kept in the working folder."""
 
-    def __init__(self, work: Path, vocab_size: int) -> None:
+    def __init__(self, work: Path, vocab_size: int, packages: Path | None) -> None:
         folder = work / "tokenizer"
         if not (work / "train.npy").exists():
-            _prepare(work, folder, vocab_size)
+            _prepare(work, folder, vocab_size, packages)
         self.tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
         self.train = np.load(work / "train.npy")
         self.held_out = np.load(work / "held_out.npy")
         self.breaks = stream.line_breaks(self.tokenizer)
 
 
-def _prepare(work: Path, folder: Path, vocab_size: int) -> None:
-    documents = list(corpus.training_documents())
-    random.Random(0).shuffle(documents)
-    tok = tokenizer.train_tokenizer((d.text for d in documents[::2]), vocab_size)
-    tokenizer.save(tok, folder)
+def _prepare(work: Path, folder: Path, vocab_size: int, packages: Path | None) -> None:
+    documents = corpus.shuffle(corpus.training_documents(packages), seed=0)
+    if not folder.exists():  # that of the model that is trained further stays
+        tok = tokenizer.train_tokenizer((d.text for d in documents[::2]), vocab_size)
+        tokenizer.save(tok, folder)
+    tok = PreTrainedTokenizerFast.from_pretrained(folder)
     digest = hashlib.sha256("\0".join(sorted(d.text for d in documents)).encode()).hexdigest()
     facts = {"documents": len(documents), "characters": sum(len(d.text) for d in documents)}
     (work / "corpus.json").write_text(json.dumps({"sha256": digest, **facts}))
-    np.save(work / "held_out.npy", stream.tokenize(tok, corpus.held_out_documents()))
+    np.save(work / "held_out.npy", stream.tokenize(tok, corpus.held_out_documents(packages)))
     shaken = stream.tokenize(tok, documents, dropout_share=stream.DROPOUT_SHARE)
     np.save(work / "train.npy", shaken)
 
@@ -118,20 +118,33 @@ def export(
 @click.option("--hidden", type=int, default=256, show_default=True)
 @click.option("--layers", type=int, default=4, show_default=True)
 @click.option("--heads", type=int, default=4, show_default=True)
-@click.option("--windows", type=int, default=16, show_default=True, help="Windows per step.")
-@click.option("--length", type=int, default=512, show_default=True, help="Tokens per window.")
+@click.option(
+    "--start",
+    type=click.Path(path_type=Path, exists=True),
+    help="A model folder to go on from, of the same shape or with less feed forward.",
+)
+@click.option(
+    "--packages",
+    type=click.Path(path_type=Path, exists=True),
+    help="Where `python -m sampler.train.corpus` put the packages.",
+)
+@click.option("--windows", type=int, default=8, show_default=True, help="Windows per step.")
+@click.option("--length", type=int, default=1024, show_default=True, help="Tokens per window.")
 @click.option("--rate", type=float, default=5e-3, show_default=True, help="Peak learning rate.")
 @click.option(
     "--minutes", type=float, default=1e9, help="Stop after this long; run again to go on."
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 def main(work: Path, tokens: float, vocab: int, hidden: int, layers: int, heads: int,
-         windows: int, length: int, rate: float, minutes: float, seed: int) -> None:  # fmt: skip
+         start: Path | None, packages: Path | None, windows: int, length: int, rate: float,
+         minutes: float, seed: int) -> None:  # fmt: skip
     """Train a nano model, or go on training it."""
     work.mkdir(parents=True, exist_ok=True)
     transformers_logging.disable_progress_bar()
     torch._dynamo.config.recompile_limit = 64
-    data = Data(work, vocab)
+    if start is not None and not (work / "tokenizer").exists():
+        tokenizer.save(PreTrainedTokenizerFast.from_pretrained(start), work / "tokenizer")
+    data = Data(work, vocab, packages)
     vocab = len(data.tokenizer)  # a small corpus may not hold as many pieces as asked
     config: DiffusionGemmaConfig = shape.build_config(
         vocab_size=vocab,
@@ -142,7 +155,11 @@ def main(work: Path, tokens: float, vocab: int, hidden: int, layers: int, heads:
         canvas=CANVAS,
         positions=length + max(CANVAS_SIZES),
     )
-    model = shape.build_model(config, seed)
+    if start is None:
+        model = shape.build_model(config, seed)
+    else:
+        small = DiffusionGemmaForBlockDiffusion.from_pretrained(start, dtype=torch.float32)
+        model = shape.grow(small, config, seed)
     forward = TrainingForward(model, 2 * length)
     optimizers = Optimizers(forward.params, rate)
     step, seen = 0, 0

@@ -1,0 +1,41 @@
+"""What stands elsewhere in a text behind its own last tokens: candidates for a hole. No model here.
+
+Code repeats itself, and a copy costs no step: the causal side thinks of copies in the same pass in
+which it thinks of what was denoised. (Prompt lookup, as in speculative decoding, but for choosing.)
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+# More agreement than this tells nothing more of two places.
+AGREEING = 16
+
+
+def continuations(
+    ids: Sequence[int], *, count: int, longest: int, line_ends: Tensor, allowed: Tensor | None
+) -> list[list[int]]:
+    """Return up to `count` different rests of lines that followed the last of `ids` before.
+
+    Places that agree longest with the end of `ids` come first, of equals the latest. Each rest has
+    `longest` tokens at most; `line_ends` [V] is how many line ends a token holds, and a rest stops
+    before one that is not its first token. `allowed` [V] says what may come first, None: anything.
+    """
+    places = [at for at in range(1, len(ids)) if ids[at - 1] == ids[-1]]
+    places.sort(key=lambda at: (-_agreement(ids, at), -at))
+    ends = line_ends.tolist()
+    found: dict[tuple[int, ...], None] = {}
+    for at in places:
+        if len(found) == count:
+            break
+        if allowed is None or bool(allowed[ids[at]]):
+            rest = ids[at : at + longest]
+            stop = next((i for i, token in enumerate(rest) if i and ends[token]), len(rest))
+            found[tuple(rest[:stop])] = None
+    return [list(rest) for rest in found]
+
+
+def _agreement(ids: Sequence[int], at: int) -> int:
+    """Return how many tokens before `at` are the last ones of `ids`, AGREEING at most."""
+    most = min(at, AGREEING)
+    return next((n for n in range(most) if ids[at - 1 - n] != ids[len(ids) - 1 - n]), most)
