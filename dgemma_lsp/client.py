@@ -166,13 +166,13 @@ async def complete(
     Raises as `Link.request` does.
     """
     candidates = message.candidates if isinstance(message, wire.Complete) else 1
-    told: list[Answer] = []
+    said: list[Answer] = []
     async with aclosing(link.request(message)) as answers:
         async for answer in answers:
             if isinstance(answer, wire.Draft | wire.Block):
                 hear(answer)
-            told.append(answer)
-    return gathered(told, candidates)
+            said.append(answer)
+    return gathered(said, candidates)
 
 
 def gathered(answers: Iterable[Answer], candidates: int) -> Completion:

@@ -254,6 +254,8 @@ class Completer:
 
     async def _ask(self, message: wire.Complete, hear: Heard) -> Completion | Reason:
         """Return the daemon's answer, or why there is none."""
+        if message.priority == "bulk" and not self._contact.linked:
+            return "no-daemon"  # nobody asked: a daemon that was stopped stays so
         deadline_s = self.config.completion.deadline_ms / 1000
         try:
             async with asyncio.timeout(deadline_s):

@@ -50,6 +50,11 @@ class Contact:
         return self._condition.paused
 
     @property
+    def linked(self) -> bool:
+        """Whether there is a daemon that can be asked without starting one."""
+        return self._greeted is not None and self._greeted.alive
+
+    @property
     def loading(self) -> bool:
         """Whether daemon and model are on their way."""
         return self._condition.status.state in ("starting", "loading")
@@ -67,7 +72,7 @@ class Contact:
 
     async def link(self) -> Link:
         """Return a live link; raises what `Links.get` raises, which was told then."""
-        self._condition.linked = self._greeted is not None and self._greeted.alive
+        self._condition.linked = self.linked
         self._show()
         link = await self._links.get()
         if link is not self._greeted:

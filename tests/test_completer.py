@@ -403,6 +403,20 @@ async def test_what_is_prepared_is_given_up_when_anything_else_is_asked(bench: S
         assert (await other).texts == ["bar"]
 
 
+async def test_what_is_prepared_starts_no_daemon(
+    bench: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench(answering("foo")) as one:
+        assert await one.texts("x = ¦\n") == ["foo"]
+        link = await one.contact.link()
+        await one.daemon.go_down()
+        await link._reader
+        monkeypatch.delattr(client, "_Started")  # starting one would raise
+        run = one.completer._run(place("x = foo¦\n"), "bulk", one.completer._ahead.keep)
+        answer = await run.wait()
+        assert answer is not None and answer.reason == "no-daemon"
+
+
 async def test_fast_typing_is_waited_for(bench: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
     config = Config(model=Model(name="scripted"), completion=Completion(debounce_ms=40))
