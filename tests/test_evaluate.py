@@ -35,11 +35,11 @@ def run(*arguments):
     return stopped.value.code
 
 
-def test_all_tables_are_printed_and_kept_as_json(packages, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(torch._dynamo.config, "disable", True)  # compiling takes longer here
+def test_all_tables_are_printed_and_kept_as_json(packages, tmp_path, capsys):
     out = tmp_path / "out.json"
     small = ["--quick", "--cases", 4, "--human-eval", 1, "--batches", 1, "--steps", 1]
-    assert run("nano", "--packages", packages, *small, "--json", out) == 0
+    with torch._dynamo.config.patch(disable=True):  # compiling takes longer here
+        assert run("nano", "--packages", packages, *small, "--json", out) == 0
     found = json.loads(out.read_text())
     assert [section["name"] for section in found["sections"]] == list(evaluate.SECTIONS)
     assert found["size"] == {"holes": 4, "cases": 1, "batches": 1, "steps": [1], "seeds": 1}
