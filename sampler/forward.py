@@ -23,6 +23,11 @@ from sampler.epilogue import Reading, read
 from sampler.kv import KV, LayerShape
 
 
+# Keys are taken from and up to multiples of so many positions, where that keeps results the same.
+# A page of `kv` holds a whole number of them.
+ALIGNED = 64
+
+
 @dataclass(frozen=True)
 class Span:
     """Rows of `widths` tokens that stand side by side behind the same encoded text."""
@@ -68,11 +73,11 @@ class Denoiser(Protocol):
 
 @dataclass(frozen=True)
 class _Attend:
-    """How one span attends in one kind of layer: keys from `start` on, under `mask`."""
+    """How one span attends in one kind of layer: to the keys `seen`, under `mask`."""
 
     rows: slice
     kv: KV
-    start: int
+    seen: slice
     mask: Tensor | None
     triangle: bool
 
@@ -105,6 +110,12 @@ class Forward:
         self._after = compile_(_after_attention)
         self.device: torch.device = self._embed.weight.device
         self.dtype: torch.dtype = self._embed.weight.dtype
+        # A CPU has instructions for bf16 products, which its fused attention does without.
+        self._multiplies = (
+            self.device.type == "cpu"
+            and self.dtype == torch.bfloat16
+            and all(layer.heads == layer.kv_heads for layer in self.layers)
+        )
         self._rotary = {
             kind: _Rotary(decoder.rotary_emb, kind, self._embed.weight)
             for kind in sorted(set(config.layer_types))
@@ -185,7 +196,7 @@ class Forward:
             x = x.to(layer.device)
             cos, sin = (table.to(layer.device) for table in tables[layer.kind])
             q, k, v = self._before(layer, x, cos, sin)
-            parts = [_attend(a, index, q, k, v) for a in plans[layer.kind]]
+            parts = [_attend(a, index, q, k, v, self._multiplies) for a in plans[layer.kind]]
             mixed = parts[0] if len(parts) == 1 else torch.cat(parts)
             x = self._after(layer, x, mixed.flatten(1))
             if scale is not None:
@@ -200,7 +211,7 @@ class Forward:
             start = masks.first_seen(length, self._window(kind))
             mask = masks.canvases(length - start, span.widths)
             rows = slice(at, at := at + span.tokens)
-            plans.append(_Attend(rows, span.kv, start, self._ready(mask), False))
+            plans.append(self._plan(span, rows, start, mask, False))
         return plans
 
     def _plan_causal(self, spans: Sequence[Span], kind: str) -> list[_Attend]:
@@ -210,21 +221,35 @@ class Forward:
             start = masks.first_seen(length, window)
             # The two common cases need no mask: a new text in a full layer, and a single token.
             alone = len(span.widths) == 1 and span.tokens <= (window or span.tokens)
-            triangle = alone and length == 0
+            triangle = alone and length == 0 and not self._multiplies
             mask = None
             if not triangle and not (alone and span.tokens == 1):
                 mask = masks.causal(length, start, span.widths, window)
             rows = slice(at, at := at + span.tokens)
-            plans.append(_Attend(rows, span.kv, start, self._ready(mask), triangle))
+            plans.append(self._plan(span, rows, start, mask, triangle))
         return plans
+
+    def _plan(
+        self, span: Span, rows: slice, start: int, mask: Tensor | None, triangle: bool
+    ) -> _Attend:
+        """Return the plan of a span that sees from `start` on what `mask` [T, n] lets it see."""
+        end = span.kv.length + span.tokens
+        added = None if mask is None else self._added(mask)
+        if self._multiplies:
+            # The keys always begin and end at a border of ALIGNED, so that what a token gets from
+            # each does not depend on how many stand beside it: a text has the same keys and values
+            # to the last bit in whatever pieces it was encoded.
+            left, right = start % ALIGNED, -end % ALIGNED
+            plain = torch.zeros(1, end - start, dtype=self.dtype) if added is None else added
+            added = F.pad(plain, (left, right), value=-torch.inf)
+            start, end = start - left, end + right
+        return _Attend(rows, span.kv, slice(start, end), added, triangle)
 
     def _window(self, kind: str) -> int | None:
         return self.window if kind == "sliding_attention" else None
 
-    def _ready(self, mask: Tensor | None) -> Tensor | None:
+    def _added(self, mask: Tensor) -> Tensor:
         """Return the mask as what attention adds, once for all layers of a kind."""
-        if mask is None:
-            return None
         added = torch.zeros(mask.shape, dtype=self.dtype).masked_fill_(~mask, -torch.inf)
         return added.to(self.device)
 
@@ -238,17 +263,20 @@ def _positions(spans: Sequence[Span], device: torch.device) -> Tensor:
     return torch.cat(parts).to(device)
 
 
-def _attend(plan: _Attend, index: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Write a span's keys and values behind its text and attend. q [T, H, hd] -> [n, H, hd]."""
+def _attend(plan: _Attend, index: int, q: Tensor, k: Tensor, v: Tensor, multiplies: bool) -> Tensor:
+    """Write a span's keys and values behind its text and attend. q [T, H, hd] -> [n, H, hd].
+
+    With `multiplies` by plain products, which are quicker on some CPUs than the fused attention.
+    """
     kv, rows = plan.kv, plan.rows
     end = kv.length + rows.stop - rows.start
     kv.keys[index][0, :, kv.length : end].copy_(k[rows].transpose(0, 1))
     kv.values[index][0, :, kv.length : end].copy_(v[rows].transpose(0, 1))
-    keys, values = (part[index][:, :, plan.start : end] for part in (kv.keys, kv.values))
-    if _multiplies_faster(q, k) and not plan.triangle:
+    keys, values = (part[index][:, :, plan.seen] for part in (kv.keys, kv.values))
+    if multiplies:
+        assert plan.mask is not None
         scores = q[rows].transpose(0, 1) @ keys[0].transpose(-1, -2)
-        if plan.mask is not None:
-            scores += plan.mask
+        scores += plan.mask
         return (scores.softmax(-1) @ values[0]).transpose(0, 1)
     mixed = F.scaled_dot_product_attention(
         q[rows].transpose(0, 1)[None],
@@ -260,15 +288,6 @@ def _attend(plan: _Attend, index: int, q: Tensor, k: Tensor, v: Tensor) -> Tenso
         enable_gqa=q.shape[1] != k.shape[1],
     )
     return mixed[0].transpose(0, 1)
-
-
-def _multiplies_faster(q: Tensor, k: Tensor) -> bool:
-    """Tell whether plain products are quicker than fused attention.
-
-    A CPU has instructions for bf16 products, which its fused attention does without; and what few
-    queries there are need no memory that would not fit its cache.
-    """
-    return q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.shape[1] == k.shape[1]
 
 
 class _Rotary:

@@ -9,7 +9,7 @@ from torch._dynamo.testing import CompileCounter
 
 from sampler.forward import Forward, Span
 from sampler.kv import PAGE
-from sampler.load import load
+from sampler.load import cpu_multiplies_bf16, load
 
 # Prompts within, at and beyond the sliding window, and two tokens around its border.
 LENGTHS = [1, 5, WINDOW - 2, WINDOW - 1, WINDOW, WINDOW + 1, 3 * WINDOW + 2]
@@ -260,6 +260,20 @@ def test_half_precision_rounds_as_transformers_does(model):
         rounding = float((other.float() - true).abs().mean())
         assert float((ours.float() - true).abs().mean()) < 1.2 * rounding
         assert float((ours - other).abs().mean()) < rounding
+
+
+@pytest.mark.skipif(not cpu_multiplies_bf16(), reason="this CPU has no bf16 products")
+@pytest.mark.parametrize("pieces", [[150, 150], [299, 1], [7] * 42 + [6], [290, *[1] * 10]])
+def test_where_bf16_is_the_default_pieces_and_neighbours_change_no_bit(pieces):
+    forward = Forward(load("nano", dtype="bfloat16").model)
+    ids, canvas = torch.arange(300) % 97 + 20, torch.arange(32) + 50
+    kv, states = encoded(forward, ids)
+    other, others = encoded(forward, ids, pieces)
+    assert torch.equal(states, others)
+    alone = forward.decode([Span(kv, (32,))], canvas, None)
+    beside = [Span(encoded(forward, ids[:40])[0], (5,)), Span(other, (32, 8))]
+    together = forward.decode(beside, torch.cat((canvas[:5], canvas, canvas[:8])), None)
+    assert torch.equal(alone, together[5:37])
 
 
 def test_the_embedded_model_gives_what_transformers_gives_beyond_its_window():
