@@ -22,7 +22,6 @@ from sampler import masks
 from sampler.epilogue import Reading, read
 from sampler.kv import KV, LayerShape
 
-
 # Keys are taken from and up to multiples of so many positions, where that keeps results the same.
 # A page of `kv` holds a whole number of them.
 ALIGNED = 64
