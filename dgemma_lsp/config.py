@@ -49,15 +49,15 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     steps: Annotated[int, Meta(ge=0, le=1024)] = 0
     candidates: Annotated[int, Meta(ge=1, le=16)] = 3
-    drawn: Annotated[int, Meta(ge=1, le=64)] = 2
+    drawn: Annotated[int, Meta(ge=1, le=64)] = 3
     causal_tokens: Annotated[int, Meta(ge=0, le=4096)] | None = None
-    copied: Annotated[int, Meta(ge=0, le=64)] = 4
+    copied: Annotated[int, Meta(ge=0, le=64)] = 8
     deadline_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = 2000
     prefix_chars: Annotated[int, Meta(ge=64, le=1_000_000)] = 6000
     suffix_chars: Annotated[int, Meta(ge=0, le=1_000_000)] = 2000
     context_chars: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     max_lines: Annotated[int, Meta(ge=1, le=1000)] = 12
-    min_confidence: Annotated[float, Meta(ge=-1e9, le=0)] = -2.0
+    min_confidence: Annotated[float, Meta(ge=-1e9, le=0)] = -1.5
     debounce_ms: Annotated[int, Meta(ge=0, le=10_000)] = 75
     prefetch: bool = True
 

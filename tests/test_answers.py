@@ -121,11 +121,11 @@ def test_a_text_short_enough_is_written_one_token_after_another(nano, limit, tok
 
 def test_a_chat_too_long_for_the_model_is_refused_with_its_size(answers):
     turns = [wire.Turn(role="user", content="x = 1\n" * 500)]
-    with pytest.raises(TooLarge, match="nano holds 576"):
+    with pytest.raises(TooLarge, match="nano holds 1152"):
         answers.answer(wire.Chat(id="c", messages=turns))
 
 
-@pytest.mark.parametrize("length", [576, 600])
+@pytest.mark.parametrize("length", [1152, 1200])
 def test_a_canvas_as_long_as_the_model_is_refused(answers, length):
     with pytest.raises(InvalidParameter, match=f"not {length}"):
         answers.answer(complete(sampling=wire.Sampling(canvas_length=length)))
@@ -134,11 +134,11 @@ def test_a_canvas_as_long_as_the_model_is_refused(answers, length):
 @pytest.mark.parametrize(
     ("asked", "suffix", "max_lines", "written"),
     [
-        (None, "\nx = 1\n", 3, (16, 3)),
-        (None, "", 0, (16, 0)),
+        (None, "\nx = 1\n", 3, (8, 3)),
+        (None, "", 0, (8, 0)),
         (5, "\nx = 1\n", 3, (5, 3)),
-        (None, ")\nx = 1\n", 3, (16, 1)),
-        (None, "  \nx = 1\n", 3, (16, 3)),
+        (None, ")\nx = 1\n", 3, (8, 1)),
+        (None, "  \nx = 1\n", 3, (8, 3)),
         (0, "\nx = 1\n", 3, None),
     ],
 )

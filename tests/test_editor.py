@@ -59,7 +59,7 @@ def test_a_known_length_is_what_was_cut_out_in_tokens(editor):
     size = editor.answers.model.defaults.canvas_length
     assert editor._length(job, "0123456789" * 30) == size - 1
     answer = editor.answers.completion(job, length)
-    assert [layout.holes for layout in answer._layouts] == [(slice(0, length),)] * 2
+    assert [layout.holes for layout in answer._layouts] == [(slice(0, length),)] * 3
 
 
 @pytest.mark.parametrize("lines", [1, 2])

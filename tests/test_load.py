@@ -84,7 +84,7 @@ def test_the_automatic_dtype_is_bfloat16_where_it_has_instructions(
 
 
 def test_a_folder_loads_like_a_name(nano_copy):
-    assert load(str(nano_copy)).max_positions == load("nano").max_positions == 576
+    assert load(str(nano_copy)).max_positions == load("nano").max_positions == 1152
 
 
 def test_a_loaded_model_says_what_the_saved_one_said(tiny):
@@ -258,7 +258,7 @@ def test_what_does_not_fit_is_refused_before_it_is_loaded(nano_copy, monkeypatch
     give_memory(monkeypatch, cpu=8 * 2**20)
     with pytest.raises(UnusableModel) as caught:
         load(str(nano_copy), dtype="float32")
-    assert str(caught.value).startswith(f"{nano_copy} in float32 takes 1")
+    assert str(caught.value).startswith(f"{nano_copy} in float32 takes 24.4 ")
     assert "MiB and cpu has 8.0 MiB free; " in str(caught.value)
 
 

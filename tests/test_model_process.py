@@ -217,8 +217,8 @@ def test_a_cancel_of_what_is_not_there_changes_nothing(answers):
 @pytest.mark.parametrize(
     ("job", "code", "words"),
     [
-        (chat(text="x = 1\n" * 500), "too_large", "nano holds 576"),
-        (complete(sampling=wire.Sampling(canvas_length=576)), "invalid_request", "not 576"),
+        (chat(text="x = 1\n" * 500), "too_large", "nano holds 1152"),
+        (complete(sampling=wire.Sampling(canvas_length=1152)), "invalid_request", "not 1152"),
     ],
 )
 def test_what_the_model_cannot_take_is_refused_and_the_next_is_served(answers, job, code, words):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sampler import infill
+from sampler import infill, lookup
 from sampler.benchmarks.rig import Rig
 from sampler.engine import Request
 from sampler.events import Event, Filled
@@ -11,7 +11,7 @@ from sampler.params import SamplingParams
 from sampler.prompts import CompletionPrompt
 
 # As the daemon has them by default.
-DRAWN, MAX_LINES = 2, 12
+DRAWN, COPIED, MAX_LINES = 3, 8, 12
 SUFFIX_CHARS = 2000
 
 
@@ -82,6 +82,13 @@ def fill(
             layouts, params.eos_token_ids, rig.prompts.line_ends, MAX_LINES, rig.denoiser.device
         ),
         causal=causal,
+        copied=lookup.continuations(
+            prompt.prefix_ids,
+            count=COPIED,
+            longest=max(lengths),
+            line_ends=rig.prompts.line_ends,
+            allowed=prompt.first,
+        ),
     )
     return Fill(Request(loop, rows=len(lengths), tokens=len(lengths) * size), layouts)
 

@@ -133,7 +133,8 @@ def generate(model: Any, ids: Tensor, params: SamplingParams, *, cache: str | No
         t_min=params.t_min,
         t_max=params.t_max,
         sampler_config=EntropyBoundSamplerConfig(entropy_bound=params.entropy_bound),
-        stability_threshold=1,
+        # As many equal canvases as there are steps never come: a model may well be sure enough.
+        stability_threshold=params.max_steps,
         confidence_threshold=NEVER,
         pad_token_id=params.pad_token_id,
         cache_implementation=cache,

@@ -10,6 +10,9 @@ from transformers.models.diffusion_gemma.generation_diffusion_gemma import (
 
 from sampler.train import tokenizer
 
+# So many tokens of a completion are proposed to be written one after another too: MODEL_CARD.md.
+CAUSAL_TOKENS = 8
+
 
 def build_config(
     *,
@@ -68,6 +71,7 @@ def build_config(
         boi_token_id=tokenizer.IMAGE_BEGIN,
         eoi_token_id=tokenizer.IMAGE_END,
         image_token_id=tokenizer.IMAGE_SOFT,
+        causal_tokens=CAUSAL_TOKENS,
     )
 
 
