@@ -26,7 +26,7 @@ from dgemma_lsp.config import Config, Paths
 from dgemma_lsp.errors import DgemmaError, UserError
 
 PYTHON = (3, 11)
-NVIM = (0, 12)
+NVIM = (0, 10)
 ROUND_TRIP_S = 300.0
 REINSTALL = "python -m pip install --force-reinstall dgemma-lsp"
 _MIB = 1024 * 1024
@@ -136,12 +136,12 @@ def completion_finding(answer: client.Completion) -> Finding:
 def nvim_finding(version: str | None) -> Finding:
     """Judge what `nvim --version` printed first; None where there is no nvim."""
     if version is None:
-        return Finding("Neovim", "note", "not found", "install Neovim 0.12 or newer to use it")
+        return Finding("Neovim", "note", "not found", "install Neovim 0.10 or newer to use it")
     found = re.search(r"v(\d+)\.(\d+)", version)
     if found and (int(found[1]), int(found[2])) >= NVIM:
         return Finding("Neovim", "ok", f"{version}; set it up as the README shows")
     return Finding(
-        "Neovim", "note", f"{version} shows no inline completions", "update to 0.12 or newer"
+        "Neovim", "note", f"{version} is too old for the plugin", "update to 0.10 or newer"
     )
 
 

@@ -59,6 +59,7 @@ def answer(text: str, queue_ms: float = 0.0) -> Completion:
         (doctor.completion_finding(answer("x", 5000.0)), "ok", "143 ms, after 5 s of waiting"),
         (doctor.completion_finding(answer(" ")), "note", "wrote nothing"),
         (doctor.nvim_finding("NVIM v0.12.0-dev"), "ok", "v0.12.0-dev"),
+        (doctor.nvim_finding("NVIM v0.10.4"), "ok", "v0.10.4"),
         (doctor.nvim_finding("NVIM v1.0.0"), "ok", "v1.0.0"),
         (doctor.nvim_finding("NVIM v0.9.5"), "note", "v0.9.5"),
         (doctor.nvim_finding(None), "note", "not found"),
