@@ -31,6 +31,9 @@ URGENT, CHAT, BULK = 0, 1, 2
 # second row starts from nothing: the suggestion may be what the person has just refused.
 WARM_STRENGTH = 0.3
 
+# How a docstring or a comment begins.
+_REMARKS = ('"""', "'''", "#")
+
 
 class Answer(Protocol):
     """One job's request to the engine, and the telling of what comes of it."""
@@ -165,13 +168,16 @@ class _Completion:
         )
 
     def _copied(self, count: int) -> list[list[int]]:
-        return lookup.continuations(
+        found = lookup.continuations(
             self._prompt.prefix_ids,
             count=count,
             longest=self._layouts[0].holes[0].stop,
             line_ends=self._prompts.line_ends,
             allowed=self._prompt.first,
         )
+        # What another place says of itself in a docstring or comment is seldom true here.
+        said = [self._prompts.decode(ids).lstrip() for ids in found]
+        return [ids for ids, text in zip(found, said, strict=True) if not text.startswith(_REMARKS)]
 
     def _causal(self, answers: Answers) -> infill.Causal | None:
         asked = answers.config.completion.causal_tokens

@@ -153,6 +153,20 @@ def test_a_completion_is_written_causally_too_within_its_line_where_more_follows
     assert (causal and (causal.max_tokens, causal.max_lines)) == written
 
 
+def test_rests_of_lines_that_stand_elsewhere_take_part_but_no_remarks(nano, monkeypatch):
+    heard = []
+    monkeypatch.setattr(infill, "fill", lambda *_, **known: heard.append(known["copied"]))
+    answers = Answers(*nano, Config(completion=Completion(copied=3)))
+    lines = [
+        'def f(x):\n    """Tell."""\n',
+        "def g(x):\n    # none\n",
+        "def h(x):\n    return x + 1\n",
+    ]
+    answers.answer(complete(prefix="".join(lines) + "def k(x):\n    "))
+    (copied,) = heard
+    assert [answers.prompts.decode(ids) for ids in copied] == ["return x + 1"]
+
+
 def test_bulk_work_is_less_urgent_than_a_chat_and_a_chat_than_a_completion(answers):
     turns = [wire.Turn(role="user", content="hello")]
     chat = wire.Chat(id="c", messages=turns)
