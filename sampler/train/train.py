@@ -27,6 +27,8 @@ from transformers.utils import logging as transformers_logging
 
 from sampler.train import corpus, evaluate, objective, shape, stream, tokenizer
 from sampler.train.forward import TrainingForward
+from sampler.train.prose import Prose
+from sampler.train.prose import read as read_prose
 
 CANVAS_SIZES, CANVAS_SHARES = (16, 32, 64, 128), (0.1, 0.45, 0.35, 0.1)
 DECAY_SHARE = 0.35
@@ -47,6 +49,10 @@ class Data:
         self.train = np.load(work / "train.npy")
         self.held_out = np.load(work / "held_out.npy")
         self.breaks = stream.line_breaks(self.tokenizer)
+        if not (work / "prose.npz").exists():
+            _prepare_prose(work, self.tokenizer, packages)
+        with np.load(work / "prose.npz") as kept:
+            self.prose = Prose(**kept)
 
 
 def _prepare(work: Path, folder: Path, vocab_size: int, packages: Path | None) -> None:
@@ -61,6 +67,11 @@ def _prepare(work: Path, folder: Path, vocab_size: int, packages: Path | None) -
     np.save(work / "held_out.npy", stream.tokenize(tok, corpus.held_out_documents(packages)))
     shaken = stream.tokenize(tok, documents, dropout_share=stream.DROPOUT_SHARE)
     np.save(work / "train.npy", shaken)
+
+
+def _prepare_prose(work: Path, tok: PreTrainedTokenizerFast, packages: Path | None) -> None:
+    documents = corpus.shuffle(corpus.training_documents(packages), seed=0)
+    np.savez(work / "prose.npz", **vars(read_prose(tok, documents, np.random.default_rng(0))))
 
 
 class Optimizers:
@@ -134,10 +145,24 @@ def export(
 @click.option(
     "--minutes", type=float, default=1e9, help="Stop after this long; run again to go on."
 )
+@click.option(
+    "--recipe",
+    type=click.Choice(list(objective.RECIPES)),
+    default="weighted",
+    show_default=True,
+    help="How canvases are noised and weighed.",
+)
+@click.option(
+    "--prose",
+    type=click.FloatRange(0, 1),
+    default=0.15,
+    show_default=True,
+    help="The share of windows that are English.",
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 def main(work: Path, tokens: float, vocab: int, hidden: int, layers: int, heads: int,
          start: Path | None, packages: Path | None, windows: int, length: int, rate: float,
-         minutes: float, seed: int) -> None:  # fmt: skip
+         minutes: float, recipe: str, prose: float, seed: int) -> None:  # fmt: skip
     """Train a nano model, or go on training it."""
     work.mkdir(parents=True, exist_ok=True)
     transformers_logging.disable_progress_bar()
@@ -188,6 +213,7 @@ def main(work: Path, tokens: float, vocab: int, hidden: int, layers: int, heads:
             batch = objective.draw_batch(
                 rng, data.train, data.breaks, vocab, windows=windows, length=length,
                 canvas=int(rng.choice(CANVAS_SIZES, p=CANVAS_SHARES)),
+                recipe=objective.RECIPES[recipe], prose=data.prose, prose_share=prose,
             )  # fmt: skip
             copies = forward.cast(torch.bfloat16)
             losses = forward.losses(
