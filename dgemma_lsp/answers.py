@@ -223,7 +223,11 @@ class _Completion:
         # What was written one token after another is as it stays.
         settled = self._block.settled.tolist() + [True] * (len(texts) - len(self._layouts))
         best = infill.best_first(filled, texts)
-        self._tokens = sum(len(filled.middles[row][0]) for row in best[: self._job.candidates])
+        chosen, rest = best[: self._job.candidates], best[self._job.candidates :]
+        self._tokens = sum(len(filled.middles[row][0]) for row in chosen)
+        # Several rows often say the same.
+        others = {texts[row]: row for row in reversed(rest)}
+        spares = [row for row in rest if others[texts[row]] == row][: self._job.spares]
         return [
             wire.Block(
                 id=self._job.id,
@@ -234,7 +238,7 @@ class _Completion:
                 candidate=candidate,
                 confidence=filled.confidence[row],
             )
-            for candidate, row in enumerate(best[: self._job.candidates])
+            for candidate, row in enumerate([*chosen, *spares])
         ]
 
     def _text(self, middle: list[int]) -> str:

@@ -9,10 +9,11 @@ from pathlib import Path, PurePath
 
 from msgspec import Struct
 
-from dgemma_lsp import context, ghost, wire
+from dgemma_lsp import context, wire
 from dgemma_lsp.client import Completion
 from dgemma_lsp.config import Completion as Options
 from dgemma_lsp.errors import UserError
+from dgemma_lsp.showing import SPARES, worth_showing
 
 _LANGUAGES = {".py": "python", ".pyi": "python"}
 
@@ -99,6 +100,7 @@ def request(
         language=language(file),
         trigger="invoked",
         candidates=candidates,
+        spares=SPARES,
         max_lines=options.max_lines,
         deadline_ms=deadline_ms,
         sampling=sampling,
@@ -106,14 +108,22 @@ def request(
 
 
 def insertion(
-    answer: Completion, text: str, cursor: int, options: Options, model: str
+    answer: Completion,
+    request: wire.Complete,
+    text: str,
+    cursor: int,
+    options: Options,
+    model: str,
 ) -> Insertion:
     """Return the different texts that may be inserted at `cursor`, the best first."""
-    shown = (
-        ghost.to_ghost_text(raw, text[:cursor], text[cursor:], max_lines=options.max_lines)
-        for raw in answer.sure(options.min_confidence)
+    candidates = worth_showing(
+        answer,
+        text[:cursor],
+        text[cursor:],
+        options,
+        language=request.language,
+        count=request.candidates,
     )
-    candidates = list(dict.fromkeys(text for text in shown if text))
     return Insertion(
         text=candidates[0] if candidates else "",
         candidates=candidates,

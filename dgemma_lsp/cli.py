@@ -169,7 +169,7 @@ def complete(
         sampling=wire.Sampling(max_steps=steps, seed=seed),
     )
     answer, model = asyncio.run(linking.ask(found, request))
-    result = at_cursor.insertion(answer, text, cursor, options, model)
+    result = at_cursor.insertion(answer, request, text, cursor, options, model)
     if as_json:
         click.echo(msgspec.json.encode(result))
     elif result.candidates:

@@ -61,6 +61,8 @@ class Complete(Struct, frozen=True, kw_only=True, tag="complete"):
     `document` and `version` decide which request of several is the newest. `deadline_ms` counts
     from the daemon's receipt; at the deadline the stable part is the answer, or nothing.
     `previous` is what an earlier answer suggests at this place: the model starts from it.
+    Besides the `candidates`, `spares` more texts are told of those that were weighed anyway, for
+    who can judge them better than the model.
     Of the text `max_lines` lines will be shown (0: all); once they are settled they are the answer.
     """
 
@@ -72,6 +74,7 @@ class Complete(Struct, frozen=True, kw_only=True, tag="complete"):
     language: str = ""
     trigger: Trigger = "automatic"
     candidates: Annotated[int, Meta(ge=1, le=16)] = 1
+    spares: Annotated[int, Meta(ge=0, le=64)] = 0
     previous: str = ""
     max_lines: Annotated[int, Meta(ge=0, le=1000)] = 0
     priority: Priority = "interactive"
