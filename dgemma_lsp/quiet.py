@@ -41,7 +41,7 @@ BEFORE_CHARS = 200  # the text before a cursor by which a place is known again
 TEXTS: dict[Reason, str] = {
     "shown": "a suggestion is shown here",
     "not-open": "the editor has not opened this document here; open it as a file of its own",
-    "paused": "completion is paused; resume it by the command dgemma.resume",
+    "paused": "completion is paused; {resume} brings it back",
     "ignored": "a .dgemmaignore file leaves this file out",
     "language-off": "completion is off for this language (editor.languages_off); invoke it by key",
     "file-off": "completion is off for this file (editor.files_off); invoke it by key",
@@ -58,6 +58,20 @@ TEXTS: dict[Reason, str] = {
     "model": "the model failed; `dgemma doctor` tells more",
     "no-daemon": "no daemon answers; `dgemma doctor` tells more",
 }
+
+
+def text_of(reason: Reason, resume: str) -> str:
+    """Return a reason as a person reads it, who resumes completion by `resume`."""
+    return TEXTS[reason].format(resume=resume)
+
+
+def resuming(editor: str) -> str:
+    """Return what a person resumes completion by, in the editor of this name."""
+    if editor == "Neovim":
+        return "`:DGemma resume`"
+    if "code" in editor.lower():  # Visual Studio Code, VSCodium, code-server
+        return "`DGemma: Resume Completions`"
+    return "the command dgemma.resume"
 
 
 class Place(Struct, frozen=True, kw_only=True):

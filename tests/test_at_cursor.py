@@ -95,7 +95,7 @@ def test_the_inserted_text_has_the_line_ends_of_the_file() -> None:
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        (answer(""), "left the place empty"),
+        (answer(""), "leaves this place empty"),
         (answer("", reason="deadline"), "deadline"),
         (answer("a"), "repeats"),
     ],
