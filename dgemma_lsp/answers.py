@@ -199,6 +199,8 @@ class _Completion:
         return Warm(tokens, every_second.expand(rows, size), WARM_STRENGTH)
 
     def _drafts(self, draft: Draft) -> list[wire.Draft]:
+        # Of the first rows, whose holes have most room. Which row reads best only the causal side
+        # can tell, when all of them are written; so the answer may be another row's.
         told = []
         rows = zip(self._layouts, draft.ids.tolist(), draft.stable.tolist(), strict=True)
         for candidate, (layout, ids, stable) in enumerate(list(rows)[: self._job.candidates]):

@@ -9,11 +9,10 @@ from pathlib import Path, PurePath
 
 from msgspec import Struct
 
-from dgemma_lsp import context, wire
+from dgemma_lsp import context, quiet, verdict, wire
 from dgemma_lsp.client import Completion
 from dgemma_lsp.config import Completion as Options
 from dgemma_lsp.errors import UserError
-from dgemma_lsp.showing import SPARES, worth_showing
 
 _LANGUAGES = {".py": "python", ".pyi": "python"}
 
@@ -100,7 +99,7 @@ def request(
         language=language(file),
         trigger="invoked",
         candidates=candidates,
-        spares=SPARES,
+        spares=verdict.SPARES,
         max_lines=options.max_lines,
         deadline_ms=deadline_ms,
         sampling=sampling,
@@ -116,7 +115,7 @@ def insertion(
     model: str,
 ) -> Insertion:
     """Return the different texts that may be inserted at `cursor`, the best first."""
-    candidates = worth_showing(
+    candidates = verdict.worth_showing(
         answer,
         text[:cursor],
         text[cursor:],
@@ -142,13 +141,7 @@ def plain(candidates: Sequence[str]) -> str:
     return "\n".join(parts)
 
 
-def why_empty(answer: Completion, options: Options) -> str:
-    """Tell in one line why nothing is inserted."""
-    if not answer.sure(options.min_confidence):
-        least = options.min_confidence
-        return f"nothing to insert: no text reached the confidence of {least:g} (min_confidence)"
-    if any(text.strip() for text in answer.texts):
-        return "nothing to insert: the model only repeats what stands around the cursor"
-    if answer.reason == "deadline":
-        return "nothing to insert: no text was certain when the deadline came"
-    return "nothing to insert: the model left the place empty"
+def why_empty(answer: Completion, text: str, cursor: int, options: Options) -> str:
+    """Tell in one line why nothing is inserted at `cursor`."""
+    reason = verdict.why_nothing(answer, text[:cursor], text[cursor:], options)
+    return f"nothing to insert: {quiet.TEXTS[reason]}"

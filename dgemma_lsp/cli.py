@@ -175,7 +175,7 @@ def complete(
     elif result.candidates:
         click.echo(at_cursor.plain(result.candidates))
     if not result.candidates:
-        note(at_cursor.why_empty(answer, options))
+        click.echo(at_cursor.why_empty(answer, text, cursor, options), err=True)
 
 
 @dgemma.command()

@@ -28,6 +28,7 @@ from dgemma_lsp.wire import (
     Failed,
     FromModel,
     Job,
+    Loading,
     ModelState,
     Ready,
     Report,
@@ -68,6 +69,7 @@ class Dispatcher:
         self._taken: dict[str, _Taken] = {}
         self._numbers = count(1)
         self._model: Ready | Unusable | None = None  # None while it loads
+        self._loaded: int | None = None  # percent of the model that loads, once it is told
         self._death = ""  # of the model process, until the next one is ready
         self._completed = 0
         self._failed = 0
@@ -129,13 +131,15 @@ class Dispatcher:
 
     def _from_model(self, message: FromModel) -> None:
         match message:
+            case Loading():
+                self._loaded = message.progress
             case Ready():
                 _log.info("the model %s is ready on %s", message.model, message.device)
-                self._model, self._death = message, ""
+                self._model, self._loaded, self._death = message, None, ""
                 self._act(self._scheduler.model_ready())
             case Unusable():
                 _log.error("the model is unusable: %s", message.message)
-                self._model = message
+                self._model, self._loaded = message, None
                 self.refuse(ModelUnavailable(message.message))
             case Draft() | Block():
                 self._progress(message)
@@ -157,7 +161,8 @@ class Dispatcher:
             taken.send(replace(message, id=taken.request.id))
 
     def _lost(self, detail: str) -> None:
-        self._model, self._death = None, f"the model process died: {detail}"
+        self._model, self._loaded = None, None
+        self._death = f"the model process died: {detail}"
         self._act(self._scheduler.model_lost(detail))
 
     def _overdue(self, key: str) -> None:
@@ -243,4 +248,5 @@ class Dispatcher:
             queued=self._scheduler.queued,
             completed=self._completed,
             failed=self._failed,
+            progress=self._loaded,
         )

@@ -3,25 +3,31 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from rich.console import Console
+from rich.status import Status
 
-from dgemma_lsp import client, wire
-from dgemma_lsp.errors import UserError
+from dgemma_lsp import client, control, wire
+from dgemma_lsp.errors import DgemmaError, UserError
 from dgemma_lsp.settings import Settings
+
+LOOK_AGAIN_S = 0.5  # while the model is being loaded
 
 
 @asynccontextmanager
-async def waiting(what: str) -> AsyncIterator[None]:
-    """Say on a terminal's stderr what is waited for, once that takes longer than a second."""
+async def waiting(what: str) -> AsyncIterator[Status | None]:
+    """Say on a terminal's stderr what is waited for, once that takes longer than a second.
+
+    The line may be updated; there is none where nobody would see it.
+    """
     if not sys.stderr.isatty():
-        yield
+        yield None
         return
     status = Console(stderr=True).status(f"{what} ...")
     timer = asyncio.get_running_loop().call_later(1, status.start)
     try:
-        yield
+        yield status
     finally:
         timer.cancel()
         status.stop()
@@ -61,5 +67,21 @@ async def ask(settings: Settings, request: wire.Complete) -> tuple[client.Comple
     """Return the answer and the name of the model that gave it."""
     async with daemon_link(settings) as link:
         doing = "completing" if link.welcome.state == "ready" else "loading the model"
-        async with waiting(f"{link.welcome.model}: {doing}"):
-            return await client.complete(link, request), link.welcome.model
+        async with waiting(f"{link.welcome.model}: {doing}") as line:
+            looking = asyncio.create_task(_show_loading(link, line))
+            try:
+                return await client.complete(link, request), link.welcome.model
+            finally:
+                looking.cancel()
+                await asyncio.wait([looking])
+
+
+async def _show_loading(link: client.Link, line: Status | None) -> None:
+    """Show how much of the model is loaded, until it is; nothing where nobody sees it."""
+    if line is None or link.welcome.state == "ready":
+        return
+    with suppress(DgemmaError):  # the request itself is told what is wrong
+        while (report := await control.ask_report(link)).state in ("loading", "restarting"):
+            line.update(f"{report.model}: {control.how_far(report)} ...")
+            await asyncio.sleep(LOOK_AGAIN_S)
+        line.update(f"{report.model}: completing ...")

@@ -197,7 +197,11 @@ class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
 
 
 class Report(Struct, frozen=True, kw_only=True, tag="report"):
-    """How the daemon and the model are."""
+    """How the daemon and the model are.
+
+    `progress` is how much of the model's weights is loaded, in percent, while the state is
+    `loading` or `restarting` and the model process has told it.
+    """
 
     id: Id
     version: str
@@ -215,6 +219,13 @@ class Report(Struct, frozen=True, kw_only=True, tag="report"):
     queued: int = 0
     completed: int = 0
     failed: int = 0
+    progress: int | None = None
+
+
+class Loading(Struct, frozen=True, kw_only=True, tag="loading"):
+    """Model process -> daemon: so many percent of the model's weights are loaded."""
+
+    progress: int
 
 
 class Ready(Struct, frozen=True, kw_only=True, tag="ready"):
@@ -237,7 +248,7 @@ Request = Hello | Complete | Chat | Generate | Cancel | Status | Stop
 Response = Welcome | Draft | Block | Done | Failed | Report
 Job = Complete | Chat | Generate
 ToModel = Complete | Chat | Generate | Cancel
-FromModel = Ready | Unusable | Draft | Block | Done | Failed
+FromModel = Loading | Ready | Unusable | Draft | Block | Done | Failed
 
 
 def failed(id: str, error: DgemmaError) -> Failed:

@@ -102,10 +102,10 @@ def test_the_inserted_text_has_the_line_ends_of_the_file() -> None:
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        (answer(""), "left the place empty"),
+        (answer(""), "leaves this place empty"),
         (answer("", reason="deadline"), "deadline"),
         (answer("a"), "repeats"),
     ],
 )
 def test_an_empty_answer_is_explained(given: Completion, why: str) -> None:
-    assert why in at_cursor.why_empty(given, Options())
+    assert why in at_cursor.why_empty(given, "a\n", 2, Options())

@@ -78,6 +78,18 @@ async def test_requests_sent_while_the_model_loads_are_answered_when_it_is_ready
     assert (texts(answers["1"]), texts(answers["2"])) == (["x"], ["y"])
 
 
+async def test_how_much_of_the_model_is_loaded_is_reported_until_it_is_ready(
+    paths: Paths,
+) -> None:
+    fifo = paths.runtime.parent / "fifo"
+    os.mkfifo(fifo)
+    async with serving(paths, configured(f"fake-waits:{fifo}")), on_socket(paths) as client:
+        await client.report_when(lambda report: report.progress == 45)
+        await asyncio.to_thread(fifo.write_bytes, b"go")
+        ready = await client.report_when(lambda report: report.state == "ready")
+    assert ready.progress is None
+
+
 async def test_two_connections_with_the_same_ids_are_answered_each_for_itself(
     paths: Paths,
 ) -> None:
