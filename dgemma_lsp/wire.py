@@ -194,7 +194,11 @@ class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
 
 
 class Report(Struct, frozen=True, kw_only=True, tag="report"):
-    """How the daemon and the model are."""
+    """How the daemon and the model are.
+
+    `withdrawn` requests were taken back or superseded. `steps` are the denoising steps of all that
+    have ended, `withdrawn_steps` of them those for requests that were withdrawn.
+    """
 
     id: Id
     version: str
@@ -212,6 +216,9 @@ class Report(Struct, frozen=True, kw_only=True, tag="report"):
     queued: int = 0
     completed: int = 0
     failed: int = 0
+    withdrawn: int = 0
+    steps: int = 0
+    withdrawn_steps: int = 0
 
 
 class Ready(Struct, frozen=True, kw_only=True, tag="ready"):
