@@ -73,6 +73,8 @@ class Dispatcher:
         self._death = ""  # of the model process, until the next one is ready
         self._completed = 0
         self._failed = 0
+        self._withdrawn = 0
+        self._steps = self._withdrawn_steps = 0
         self._born = self._last_end = self._loop.time()
 
     # From the sessions
@@ -196,10 +198,15 @@ class Dispatcher:
         self._last_end = self._loop.time()
         model = message.timings if isinstance(message, Done) else Timings()
         timings = taken.request.timings(self._last_end, model)
+        steps = max(timings.steps, taken.request.steps)
+        self._steps += steps
         if isinstance(message, Done):
             self._completed += 1
             message = replace(message, timings=timings)
-        elif message.code not in WITHDRAWN:
+        elif message.code in WITHDRAWN:
+            self._withdrawn += 1
+            self._withdrawn_steps += steps
+        else:
             self._failed += 1
         outcome = message.reason if isinstance(message, Done) else message.code
         id = taken.request.id
@@ -249,4 +256,7 @@ class Dispatcher:
             completed=self._completed,
             failed=self._failed,
             progress=self._loaded,
+            withdrawn=self._withdrawn,
+            steps=self._steps,
+            withdrawn_steps=self._withdrawn_steps,
         )

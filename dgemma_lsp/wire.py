@@ -201,6 +201,8 @@ class Report(Struct, frozen=True, kw_only=True, tag="report"):
 
     `progress` is how much of the model's weights is loaded, in percent, while the state is
     `loading` or `restarting` and the model process has told it.
+    `withdrawn` requests were taken back or superseded. `steps` are the denoising steps of all that
+    have ended, `withdrawn_steps` of them those for requests that were withdrawn.
     """
 
     id: Id
@@ -219,6 +221,9 @@ class Report(Struct, frozen=True, kw_only=True, tag="report"):
     queued: int = 0
     completed: int = 0
     failed: int = 0
+    withdrawn: int = 0
+    steps: int = 0
+    withdrawn_steps: int = 0
     progress: int | None = None
 
 

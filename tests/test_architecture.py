@@ -103,6 +103,9 @@ INSIDE = {
     "batch_lines": {"at_cursor", "client"},
     "batch_progress": {"control"},
     "batch_queue": set(),
+    "keystrokes": {"edits"},
+    "replay": {"control", "edits", "keystrokes", "protocol", "replay_figures", "settings"},
+    "replay_figures": {"outcomes"},
     "tune": {"at_cursor", "bench", "client"},
     "tune_plot": {"tune"},
     "demo": {"client", "context", "ghost", "progress"},
@@ -126,8 +129,9 @@ RESERVED = {
         "sampler.train.humaneval",
         "sampler.train.quality",
     },
-    "pygls": {"dgemma_lsp.server", "dgemma_lsp.protocol"},
-    "lsprotocol": {"dgemma_lsp.server", "dgemma_lsp.protocol"},
+    # The replay is an editor: it speaks the other side of the protocol.
+    "pygls": {"dgemma_lsp.server", "dgemma_lsp.protocol", "dgemma_lsp.replay"},
+    "lsprotocol": {"dgemma_lsp.server", "dgemma_lsp.protocol", "dgemma_lsp.replay"},
     "websockets": {
         "dgemma_lsp.daemon",
         "dgemma_lsp.session",
@@ -137,7 +141,7 @@ RESERVED = {
     },
     "matplotlib": {"dgemma_lsp.tune_plot"},
     "plotext": {"dgemma_lsp.tune_plot"},
-    "tomlkit": {"dgemma_lsp.tune"},
+    "tomlkit": {"dgemma_lsp.replay", "dgemma_lsp.tune"},
     "click": {"dgemma_lsp.cli", "sampler.bench", "sampler.train"},
 }
 
@@ -159,7 +163,9 @@ PURE = [
     "chat",
     "jobs",
     "inflight",
+    "keystrokes",
     "outbox",
+    "replay_figures",
     "batch_lines",
     "batch_queue",
 ]

@@ -52,6 +52,19 @@ async def test_done_carries_the_times_of_the_daemon_and_the_counts_of_the_model(
     assert (done.timings.tokens, done.timings.steps) == (5, 2)
 
 
+async def test_the_report_counts_steps_and_those_for_withdrawn_requests(paths: Paths) -> None:
+    async with serving(paths), on_socket(paths) as client:
+        await client.ask(complete("done", "/echo x"))
+        await client.send(complete("withdrawn", "/drafts 3\n/hang", drafts=True))
+        drafts = [await client.receive() for _ in range(3)]
+        assert all(isinstance(draft, Draft) for draft in drafts)
+        await client.send(Cancel(id="withdrawn"))
+        await client.until_end("withdrawn")
+        report = await client.report()
+    assert (report.completed, report.withdrawn, report.failed) == (1, 1, 0)
+    assert (report.steps, report.withdrawn_steps) == (5, 3)
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 async def test_drafts_reach_the_client_that_asked_for_them_and_no_other(
     paths: Paths, wanted: bool
