@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from rich.console import Console
@@ -13,15 +13,18 @@ from dgemma_lsp.settings import Settings
 
 
 @asynccontextmanager
-async def waiting(what: str) -> AsyncIterator[None]:
-    """Say on a terminal's stderr what is waited for, once that takes longer than a second."""
+async def waiting(what: str) -> AsyncIterator[Callable[[str], None]]:
+    """Say on a terminal's stderr what is waited for, once that takes longer than a second.
+
+    What is yielded says something else from then on.
+    """
     if not sys.stderr.isatty():
-        yield
+        yield lambda text: None
         return
     status = Console(stderr=True).status(f"{what} ...")
     timer = asyncio.get_running_loop().call_later(1, status.start)
     try:
-        yield
+        yield lambda text: status.update(f"{text} ...")
     finally:
         timer.cancel()
         status.stop()

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from dgemma_lsp import client, wire
 from dgemma_lsp.errors import UserError
-from dgemma_lsp.modes import Task, Written, refusal
-from dgemma_lsp.writing import Hole, plan
+from dgemma_lsp.modes import Written, refusal
+from dgemma_lsp.writing import Hole, Way
 
 # So many requests of one rewriting are under way at a time; others want the model too.
 AT_ONCE = 3
@@ -28,7 +28,7 @@ def _nobody(done: int, of: int) -> None:
 
 async def write(
     link: client.Link,
-    task: Task,
+    way: Way,
     *,
     variants: int,
     sampling: wire.Sampling,
@@ -37,11 +37,10 @@ async def write(
     """Return the different variants of what is wanted; `hear` is told how many parts are done.
 
     Each variant has a seed of its own, and the same seed gives the same text. Raises UserError for
-    what cannot be written, and what the daemon says.
+    a model that cannot do it, and what the daemon says.
     """
-    if said := refusal(task.mode, link.welcome.model):
+    if said := refusal(way.task.mode, link.welcome.model):
         raise UserError(said)
-    way = plan(task)
     if isinstance(way, Hole):
         return _different(await _fill(link, way, variants, sampling))
     seed = sampling.seed or 0

@@ -7,6 +7,7 @@ asked for as in a chat. Nobody is asked here.
 import ast
 import re
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from msgspec.structs import replace
 
@@ -15,10 +16,12 @@ from dgemma_lsp.errors import UserError
 from dgemma_lsp.in_place import InPlace
 from dgemma_lsp.modes import ANSWERS, MODES, Edit, Task, Written, check, instruction
 
+Way: TypeAlias = "InPlace | Hole | Asked"
+
 _FENCED = re.compile(r"^(`{3,}|~{3,})[^\n]*\n(.*?)(?:^\1|\Z)", re.DOTALL | re.MULTILINE)
 
 
-def plan(task: Task) -> "InPlace | Hole | Asked":
+def plan(task: Task) -> "Way":
     """Return the way to what is wanted.
 
     Raises UserError, in one line, for a mode that is none or that this text gives nothing for.
@@ -72,8 +75,8 @@ class Hole:
         before, behind = self.task.text[: self._start], self.task.text[self._end :]
         ((text,),) = answers
         if not self._closing:
-            text = ghost.to_ghost_text(text, before, behind, max_lines=1000)
-            return Written((Edit(self._start, self._end, text),) if text else ())
+            added = ghost.to_ghost_text(text, before, behind, max_lines=1000)
+            return Written((Edit(self._start, self._end, added),) if added else ())
         text = " ".join(text.split(self._closing.strip())[0].split()).strip('"\\ ')
         whole = self._opening + text + self._closing
         if not text or not _is_python(before + whole + behind):
