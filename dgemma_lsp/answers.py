@@ -10,7 +10,7 @@ from typing import Protocol
 
 import torch
 
-from dgemma_lsp import wire
+from dgemma_lsp import rewrite_answers, wire
 from dgemma_lsp.config import Config
 from dgemma_lsp.errors import TooLarge
 from sampler import autoregress, denoise, infill, lookup
@@ -67,6 +67,9 @@ class Answers:
                 return self._continuation(job, self.prompts.conversation(turns))
             case wire.Generate():
                 return self._continuation(job, self.prompts.text(job.prompt))
+            case wire.Rewrite():
+                params = self._params(job.sampling)
+                return rewrite_answers.Rewriting(job, self.prompts, self.denoiser, params)
 
     def completion(self, job: wire.Complete, length: int | None = None) -> Answer:
         """Return the answer to a completion; `length` is the hole's in tokens, where it is known.

@@ -4,7 +4,7 @@ A connection begins with `Hello`, answered by `Welcome` (or by `Failed` with an 
 of the connection). Then requests, in any order and interleaved:
 
     Complete, Chat,
-    Generate           -> Draft* Block* and exactly one of Done, Failed
+    Generate, Rewrite  -> Draft* Block* and exactly one of Done, Failed
     Status             -> Report Done
     Stop               -> Done, then the daemon goes down
     Cancel             -> nothing of its own; the request it names ends in Failed("cancelled"),
@@ -106,6 +106,32 @@ class Generate(Struct, frozen=True, kw_only=True, tag="generate"):
 
     id: Id
     prompt: Annotated[str, Meta(min_length=1)]
+    priority: Priority = "interactive"
+    deadline_ms: Annotated[int, Meta(ge=1, le=3_600_000)] | None = None
+    drafts: bool = False
+    sampling: Sampling = Sampling()
+
+
+class Part(Struct, frozen=True, omit_defaults=True):
+    """A piece of a text that is rewritten; one that is `kept` comes back as it is."""
+
+    text: str
+    kept: bool = False
+
+
+class Rewrite(Struct, frozen=True, kw_only=True, tag="rewrite"):
+    """Rewrite a text in place as `instruction` says: what is kept is pinned while the rest is made.
+
+    There is one `Block` for each part, with the part's index, in their order. `strength` is the
+    share of the present text that is noise at first, from a touch-up to 1, all of it. The new text
+    of a part is meant to be `length` times as long as the present one.
+    """
+
+    id: Id
+    instruction: Annotated[str, Meta(min_length=1)]
+    parts: Annotated[list[Part], Meta(min_length=1)]
+    strength: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    length: Annotated[float, Meta(gt=0, le=16)] = 1.0
     priority: Priority = "interactive"
     deadline_ms: Annotated[int, Meta(ge=1, le=3_600_000)] | None = None
     drafts: bool = False
@@ -249,10 +275,10 @@ class Unusable(Struct, frozen=True, kw_only=True, tag="unusable"):
     message: str
 
 
-Request = Hello | Complete | Chat | Generate | Cancel | Status | Stop
+Request = Hello | Complete | Chat | Generate | Rewrite | Cancel | Status | Stop
 Response = Welcome | Draft | Block | Done | Failed | Report
-Job = Complete | Chat | Generate
-ToModel = Complete | Chat | Generate | Cancel
+Job = Complete | Chat | Generate | Rewrite
+ToModel = Complete | Chat | Generate | Rewrite | Cancel
 FromModel = Loading | Ready | Unusable | Draft | Block | Done | Failed
 
 

@@ -18,7 +18,19 @@ from dgemma_lsp import config as configuration
 from dgemma_lsp import daemon, wire
 from dgemma_lsp.config import Config, Paths
 from dgemma_lsp.runtime import Endpoint
-from dgemma_lsp.wire import Block, Chat, Complete, Done, Failed, Generate, Hello, Report, Turn
+from dgemma_lsp.wire import (
+    Block,
+    Chat,
+    Complete,
+    Done,
+    Failed,
+    Generate,
+    Hello,
+    Part,
+    Report,
+    Rewrite,
+    Turn,
+)
 
 
 @pytest.fixture
@@ -126,6 +138,10 @@ def chat(id: str, script: str, **options: Any) -> Chat:
 
 def generate(id: str, script: str, **options: Any) -> Generate:
     return Generate(id=id, prompt=script, **options)
+
+
+def rewrite(id: str, script: str, **options: Any) -> Rewrite:
+    return Rewrite(id=id, instruction="Shorten.", parts=[Part(script)], **options)
 
 
 def texts(answers: list[wire.Response]) -> list[str]:

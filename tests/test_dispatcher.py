@@ -16,6 +16,7 @@ from live_daemon import (
     on_loopback,
     on_socket,
     paths,
+    rewrite,
     serving,
     texts,
 )
@@ -31,7 +32,7 @@ __all__ = ["paths"]
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-@pytest.mark.parametrize("make", [complete, chat, generate])
+@pytest.mark.parametrize("make", [complete, chat, generate, rewrite])
 async def test_a_request_is_answered_on_both_listeners(
     paths: Paths, transport: Any, make: Any
 ) -> None:
@@ -201,7 +202,7 @@ async def test_a_cancel_of_a_request_that_has_ended_is_answered_by_nothing(paths
         await client.report()  # the next message is the report
 
 
-@pytest.mark.parametrize("make", [complete, chat, generate])
+@pytest.mark.parametrize("make", [complete, chat, generate, rewrite])
 async def test_at_the_deadline_the_stable_part_of_the_newest_draft_is_the_answer(
     paths: Paths, make: Any
 ) -> None:
@@ -350,7 +351,7 @@ async def test_after_a_thousand_random_cancels_the_daemon_is_idle_and_each_reque
                     "deadline_ms": rng.choice([None, 1, 10, 60_000]),
                     "drafts": rng.random() < 0.5,
                 }
-                make = rng.choice([complete, complete, complete, chat, generate])
+                make = rng.choice([complete, complete, complete, chat, generate, rewrite])
                 document = {"document": rng.choice("abc")} if make is complete else {}
                 await client.send(make(id, script, **document, **options))
                 if rng.random() < 0.5:
