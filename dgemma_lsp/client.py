@@ -39,7 +39,7 @@ LONGEST_PAUSE_S = 60.0  # ... up to this
 
 log = logging.getLogger(__name__)
 
-Answer = wire.Draft | wire.Block | wire.Report | wire.Done
+Answer = wire.Draft | wire.Block | wire.Scores | wire.Report | wire.Done
 
 
 class Completion(Struct, frozen=True, kw_only=True):

@@ -33,6 +33,8 @@ from dgemma_lsp.wire import (
     Ready,
     Report,
     Response,
+    Score,
+    Scores,
     Timings,
     Unusable,
 )
@@ -92,11 +94,11 @@ class Dispatcher:
         request = InFlight(
             id=message.id,
             session=session,
-            wants_drafts=message.drafts,
+            wants_drafts=not isinstance(message, Score) and message.drafts,
             received=self._loop.time(),
         )
         timer = None
-        if message.deadline_ms is not None:
+        if not isinstance(message, Score) and message.deadline_ms is not None:
             timer = self._loop.call_later(message.deadline_ms / 1000, self._deadline, key)
         self._taken[key] = _Taken(request, send, timer)
         self._act(self._scheduler.submit(session, job))
@@ -143,7 +145,7 @@ class Dispatcher:
                 _log.error("the model is unusable: %s", message.message)
                 self._model, self._loaded = message, None
                 self.refuse(ModelUnavailable(message.message))
-            case Draft() | Block():
+            case Draft() | Block() | Scores():
                 self._progress(message)
             case Done() | Failed():
                 self._end(message.id, message)
@@ -151,15 +153,15 @@ class Dispatcher:
             case _:
                 assert_never(message)
 
-    def _progress(self, message: Draft | Block) -> None:
+    def _progress(self, message: Draft | Block | Scores) -> None:
         taken = self._taken.get(message.id)
         if taken is None:  # it was answered while this was under way
             return
         if isinstance(message, Block):
             taken.request.finished(message)
-        else:
+        elif isinstance(message, Draft):
             taken.request.drafted(message)
-        if isinstance(message, Block) or taken.request.wants_drafts:
+        if not isinstance(message, Draft) or taken.request.wants_drafts:
             taken.send(replace(message, id=taken.request.id))
 
     def _lost(self, detail: str) -> None:

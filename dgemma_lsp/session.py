@@ -28,6 +28,7 @@ from dgemma_lsp.wire import (
     Request,
     Response,
     Rewrite,
+    Score,
     Status,
     Stop,
     Welcome,
@@ -154,7 +155,7 @@ class Session:
         if not isinstance(message, Hello | Cancel) and self._in_flight(message.id):
             raise InvalidRequest(f"the id {message.id!r} is in flight already: choose another")
         match message:
-            case Complete() | Chat() | Generate() | Rewrite():
+            case Complete() | Chat() | Generate() | Rewrite() | Score():
                 self._dispatcher.submit(self._number, message, self._send)
             case Cancel(id=id):
                 self._dispatcher.cancel(self._number, id)

@@ -5,6 +5,7 @@ of the connection). Then requests, in any order and interleaved:
 
     Complete, Chat,
     Generate, Rewrite  -> Draft* Block* and exactly one of Done, Failed
+    Score              -> Scores Done, or Failed
     Status             -> Report Done
     Stop               -> Done, then the daemon goes down
     Cancel             -> nothing of its own; the request it names ends in Failed("cancelled"),
@@ -138,6 +139,21 @@ class Rewrite(Struct, frozen=True, kw_only=True, tag="rewrite"):
     sampling: Sampling = Sampling()
 
 
+class Score(Struct, frozen=True, kw_only=True, tag="score"):
+    """Tell how probable each of `texts` is behind `prefix`, to the model read causally.
+
+    Nobody waits at a keyboard for it, so it comes after completions and chats.
+    """
+
+    id: Id
+    prefix: Annotated[str, Meta(max_length=100_000)] = ""
+    texts: Annotated[
+        list[Annotated[str, Meta(min_length=1, max_length=100_000)]],
+        Meta(min_length=1, max_length=1000),
+    ]
+    priority: Priority = "bulk"
+
+
 class Cancel(Struct, frozen=True, kw_only=True, tag="cancel"):
     """Take the request `id` back."""
 
@@ -204,6 +220,13 @@ class Timings(Struct, frozen=True, kw_only=True):
     prompt_tokens: int = 0
     tokens: int = 0
     steps: int = 0
+
+
+class Scores(Struct, frozen=True, kw_only=True, tag="scores"):
+    """The sum of the log probabilities of each text's tokens, in nats, in the order of the texts."""
+
+    id: Id
+    log_probs: list[float]
 
 
 class Done(Struct, frozen=True, kw_only=True, tag="done"):
@@ -275,11 +298,11 @@ class Unusable(Struct, frozen=True, kw_only=True, tag="unusable"):
     message: str
 
 
-Request = Hello | Complete | Chat | Generate | Rewrite | Cancel | Status | Stop
-Response = Welcome | Draft | Block | Done | Failed | Report
-Job = Complete | Chat | Generate | Rewrite
-ToModel = Complete | Chat | Generate | Rewrite | Cancel
-FromModel = Loading | Ready | Unusable | Draft | Block | Done | Failed
+Request = Hello | Complete | Chat | Generate | Rewrite | Score | Cancel | Status | Stop
+Response = Welcome | Draft | Block | Scores | Done | Failed | Report
+Job = Complete | Chat | Generate | Rewrite | Score
+ToModel = Complete | Chat | Generate | Rewrite | Score | Cancel
+FromModel = Loading | Ready | Unusable | Draft | Block | Scores | Done | Failed
 
 
 def failed(id: str, error: DgemmaError) -> Failed:
