@@ -589,6 +589,14 @@ def batch(
 
 
 @dgemma.command()
+def schema() -> None:
+    """Print the JSON Schema of the chat endpoint's frames."""
+    from dgemma_lsp import wire_schema
+
+    click.echo(msgspec.json.format(msgspec.json.encode(wire_schema.schema())))
+
+
+@dgemma.command()
 @common
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the chat endpoint.")
 @click.option(
