@@ -629,6 +629,14 @@ def batch(
 
 
 @dgemma.command()
+def schema() -> None:
+    """Print the JSON Schema of the chat endpoint's frames."""
+    from dgemma_lsp import wire_schema
+
+    click.echo(msgspec.json.format(msgspec.json.encode(wire_schema.schema())))
+
+
+@dgemma.command()
 @common
 @click.argument("file", metavar="FILE|-", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--mode", required=True, help="What is to be done; an unknown one names all.")

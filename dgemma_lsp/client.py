@@ -39,7 +39,7 @@ LONGEST_PAUSE_S = 60.0  # ... up to this
 
 log = logging.getLogger(__name__)
 
-Answer = wire.Draft | wire.Block | wire.Scores | wire.Report | wire.Done
+Answer = wire.Draft | wire.Block | wire.Scores | wire.Report | wire.Done | wire.ChatResponse
 
 
 class Completion(Struct, frozen=True, kw_only=True):
@@ -89,7 +89,7 @@ class Link:
         return not self._lost
 
     async def request(
-        self, message: wire.Job | wire.Status | wire.Stop
+        self, message: wire.Job | wire.Status | wire.Stop | wire.ChatRequest
     ) -> AsyncGenerator[Answer, None]:
         """Send the request and yield its answers, `Done` last; its id must be new on this link.
 

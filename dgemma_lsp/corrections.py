@@ -116,7 +116,26 @@ def _alternatives(groups: tuple[tuple[str, ...], ...]) -> dict[str, tuple[str, .
 
 _ALIKE = _alternatives(_CONFUSED)
 _INFLECTED = _alternatives(_FORMS)
-_LEFT_OUT = ("the", "a", "an", "to", "of", "is", "are", "be", "in", "for", "and", "with", "by", "it", "that", "on", "as", "from")
+_LEFT_OUT = (
+    "the",
+    "a",
+    "an",
+    "to",
+    "of",
+    "is",
+    "are",
+    "be",
+    "in",
+    "for",
+    "and",
+    "with",
+    "by",
+    "it",
+    "that",
+    "on",
+    "as",
+    "from",
+)
 _TWICE_AT_EASE = {"that", "had", "very", "many", "so", "no", "is", "really", "bye", "far", "more"}
 _VOWEL_SOUND = re.compile(
     r"(?!one\b|once\b|us[aeiu]|uni(?!n|m)|eu|ubi|u[bst]\b)[aeiou]|hour|hono|honest|heir", re.I
@@ -193,7 +212,9 @@ def _run_together(word: str, start: int, end: int, english: English) -> Iterator
     splits = []
     for at in range(1, len(word)):
         left, right = word[:at], word[at:]
-        if (len(left) == 1 and left.lower() not in ("a", "i")) or (len(right) == 1 and right != "a"):
+        if (len(left) == 1 and left.lower() not in ("a", "i")) or (
+            len(right) == 1 and right != "a"
+        ):
             continue
         rarer = min(english.how_frequent(left), english.how_frequent(right))
         if rarer > COMMON and right[0].islower():
@@ -283,7 +304,19 @@ def _gaps(one: re.Match[str], other: re.Match[str]) -> Iterator[Correction]:
     """Propose small words that may have been left out between two."""
     near = {one[0].lower(), other[0].lower()}
     if other[0].lower() in ("a", "an", "the"):
-        small: tuple[str, ...] = ("is", "of", "in", "to", "with", "for", "as", "by", "and", "on", "from")
+        small: tuple[str, ...] = (
+            "is",
+            "of",
+            "in",
+            "to",
+            "with",
+            "for",
+            "as",
+            "by",
+            "and",
+            "on",
+            "from",
+        )
     elif near & {"a", "an", "the"} or (near & set(_LEFT_OUT) and len(one[0]) < 4):
         return
     else:
@@ -307,8 +340,15 @@ def _spaces(sentence: Sentence, english: English) -> Iterator[Correction]:
         if not sentence.overlaps_fixed(*match.span()):
             yield Correction("spacing.before", *match.span(), "")
     for match in _AFTER_MARK.finditer(text):
-        left, right = re.search(r"\w*$", text[: match.start()]), re.match(r"\w+", text[match.end() :])
-        if left is None or right is None or not (english.knows(left[0]) and english.knows(right[0])):
+        left, right = (
+            re.search(r"\w*$", text[: match.start()]),
+            re.match(r"\w+", text[match.end() :]),
+        )
+        if (
+            left is None
+            or right is None
+            or not (english.knows(left[0]) and english.knows(right[0]))
+        ):
             continue
         kind = "spacing.after"
         if match[1] == ".":

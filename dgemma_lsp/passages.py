@@ -119,7 +119,9 @@ def blocks(text: str, language: str) -> Iterator[list[Sentence]]:
 # -- source files --------------------------------------------------------------------------------
 
 
-def _remarks(text: str, language: str, lexicon: re.Pattern[str]) -> Iterator[tuple[list[_Line], str]]:
+def _remarks(
+    text: str, language: str, lexicon: re.Pattern[str]
+) -> Iterator[tuple[list[_Line], str]]:
     """Yield the lines of each run of comments and of each docstring, and how they are written."""
     run: list[_Line] = []
     column, end = -1, -1
@@ -238,7 +240,11 @@ def _paragraphs(lines: Sequence[_Line], markup: str) -> Iterator[list[Sentence]]
             if indent > skipped:
                 continue
             skipped = None
-        if markup in ("markdown", "rst", "comment", "text") and not paragraph and indent >= base + 4:
+        if (
+            markup in ("markdown", "rst", "comment", "text")
+            and not paragraph
+            and indent >= base + 4
+        ):
             # Behind an empty line and far inside stands code, or what hangs below a field.
             if markup != "rst" or indent >= base + 8:
                 continue
@@ -275,7 +281,9 @@ def _paragraphs(lines: Sequence[_Line], markup: str) -> Iterator[list[Sentence]]
 
 # -- sentences -----------------------------------------------------------------------------------
 
-_SHORT = r"(?<!\be\.g)(?<!\bi\.e)(?<!\betc)(?<!\bvs)(?<!\bcf)(?<!\bNo)(?<!\bMr)(?<!\bDr)(?<!\ba\.k\.a)"
+_SHORT = (
+    r"(?<!\be\.g)(?<!\bi\.e)(?<!\betc)(?<!\bvs)(?<!\bcf)(?<!\bNo)(?<!\bMr)(?<!\bDr)(?<!\ba\.k\.a)"
+)
 _BREAK = re.compile(_SHORT + r"(?<=[.!?])[\"')\]*`]{0,2}(\s+)(?=[\"'(`*A-Z\u00c0-\u00de])")
 _FIXED = re.compile(
     "|".join(

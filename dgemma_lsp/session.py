@@ -154,6 +154,8 @@ class Session:
     def _handle(self, message: Request) -> None:
         if not isinstance(message, Hello | Cancel) and self._in_flight(message.id):
             raise InvalidRequest(f"the id {message.id!r} is in flight already: choose another")
+        if isinstance(message, wire.ChatRequest):
+            raise InvalidRequest(f"this daemon does not keep conversations: {message.id!r}")
         match message:
             case Complete() | Chat() | Generate() | Rewrite() | Score():
                 self._dispatcher.submit(self._number, message, self._send)

@@ -8,6 +8,7 @@ of the connection). Then requests, in any order and interleaved:
     Score              -> Scores Done, or Failed
     Status             -> Report Done
     Stop               -> Done, then the daemon goes down
+    those of wire_chat -> what they ask for, and exactly one of Done, Failed
     Cancel             -> nothing of its own; the request it names ends in Failed("cancelled"),
                           unless it has ended already
 
@@ -21,32 +22,25 @@ message that went away is never reused; unknown fields are ignored. Anything els
 Request parameters that vLLM has too carry its names without the `diffusion_` prefix.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
 from dgemma_lsp.errors import DgemmaError, InvalidRequest
+from dgemma_lsp.wire_chat import ChatRequest as ChatRequest
+from dgemma_lsp.wire_chat import ChatResponse as ChatResponse
+from dgemma_lsp.wire_types import Id as Id
+from dgemma_lsp.wire_types import ModelState as ModelState
+from dgemma_lsp.wire_types import Priority as Priority
+from dgemma_lsp.wire_types import Reason as Reason
+from dgemma_lsp.wire_types import Role as Role
+from dgemma_lsp.wire_types import Sampling as Sampling
+from dgemma_lsp.wire_types import Timings as Timings
+from dgemma_lsp.wire_types import Trigger as Trigger
 
 PROTOCOL = 1
 MAX_FRAME_BYTES = 4 * 1024 * 1024
-
-Id = Annotated[str, Meta(min_length=1, max_length=200)]
-Role = Literal["system", "user", "assistant"]
-Trigger = Literal["automatic", "invoked"]
-Priority = Literal["interactive", "bulk"]
-ModelState = Literal["loading", "ready", "restarting", "failed", "asleep"]
-Reason = Literal["eos", "length", "settled", "steps", "deadline", "reported", "stopping"]
-
-
-class Sampling(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a request may ask of the sampler; None leaves a value to the configuration or model."""
-
-    max_steps: Annotated[int, Meta(ge=1, le=1024)] | None = None
-    max_tokens: Annotated[int, Meta(ge=1, le=65536)] | None = None
-    canvas_length: Annotated[int, Meta(ge=8, le=4096)] | None = None
-    entropy_bound: Annotated[float, Meta(gt=0, le=1e9)] | None = None
-    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
 
 
 class Hello(Struct, frozen=True, kw_only=True, tag="hello"):
@@ -183,7 +177,8 @@ class Welcome(Struct, frozen=True, kw_only=True, tag="welcome"):
 class Draft(Struct, frozen=True, kw_only=True, tag="draft"):
     """The best text of one block after one denoising step; replaces earlier drafts of the block.
 
-    The first `stable` characters of `text` have stopped changing.
+    The first `stable` characters of `text` have stopped changing. `turn` is that of a conversation
+    which the daemon keeps, else 0.
     """
 
     id: Id
@@ -192,6 +187,7 @@ class Draft(Struct, frozen=True, kw_only=True, tag="draft"):
     text: str
     stable: int = 0
     candidate: int = 0
+    turn: int = 0
 
 
 class Block(Struct, frozen=True, kw_only=True, tag="block"):
@@ -208,18 +204,7 @@ class Block(Struct, frozen=True, kw_only=True, tag="block"):
     stable: bool = True
     candidate: int = 0
     confidence: float | None = None
-
-
-class Timings(Struct, frozen=True, kw_only=True):
-    """Where the time went, in milliseconds, and how many tokens and denoising steps it bought."""
-
-    queue_ms: float = 0.0
-    prefill_ms: float = 0.0
-    denoise_ms: float = 0.0
-    total_ms: float = 0.0
-    prompt_tokens: int = 0
-    tokens: int = 0
-    steps: int = 0
+    turn: int = 0
 
 
 class Scores(Struct, frozen=True, kw_only=True, tag="scores"):
@@ -298,8 +283,10 @@ class Unusable(Struct, frozen=True, kw_only=True, tag="unusable"):
     message: str
 
 
-Request = Hello | Complete | Chat | Generate | Rewrite | Score | Cancel | Status | Stop
-Response = Welcome | Draft | Block | Scores | Done | Failed | Report
+Request = (
+    Hello | Complete | Chat | Generate | Rewrite | Score | Cancel | Status | Stop | ChatRequest
+)
+Response = Welcome | Draft | Block | Scores | Done | Failed | Report | ChatResponse
 Job = Complete | Chat | Generate | Rewrite | Score
 ToModel = Complete | Chat | Generate | Rewrite | Score | Cancel
 FromModel = Loading | Ready | Unusable | Draft | Block | Scores | Done | Failed

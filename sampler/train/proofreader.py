@@ -189,8 +189,11 @@ def _leading(weighed: Weighed, weight: float, right: Sequence[bool]) -> Case:
     found = []
     for at in sorted(range(len(total)), key=lambda at: -total[at]):
         one = weighed.proposed[at]
-        if not any(o.kind != one.kind or o.start <= one.end and one.end >= o.start for o in taken
-                   if o.start <= one.end and one.end >= o.start and o.kind == one.kind):
+        if not any(
+            o.kind != one.kind or o.start <= one.end and one.end >= o.start
+            for o in taken
+            if o.start <= one.end and one.end >= o.start and o.kind == one.kind
+        ):
             taken.append(one)
             found.append((one.kind, total[at], right[at]))
     return Case(found)
@@ -210,7 +213,9 @@ def choose(
         for _ in range(30):
             price = (low * high) ** 0.5
             least = _least(at_rest, spoilt, price)
-            touched = sum(any(t > least.get(k, verdicts.NEVER) for k, t, _ in one) for one in at_rest)
+            touched = sum(
+                any(t > least.get(k, verdicts.NEVER) for k, t, _ in one) for one in at_rest
+            )
             if touched <= TOUCHED * len(clean):
                 high = price
             else:
@@ -338,9 +343,7 @@ def calibrate(packages: Path, model: str, sentences: int, seed: int) -> None:
 @click.option("--model", default="nano", show_default=True)
 @click.option("--sentences", default=1000, show_default=True)
 @click.option("--seed", default=2, show_default=True)
-def measure(
-    packages: Path, prose: Sequence[Path], model: str, sentences: int, seed: int
-) -> None:
+def measure(packages: Path, prose: Sequence[Path], model: str, sentences: int, seed: int) -> None:
     """Count what is mended, and what else is touched, in prose of held-out packages."""
     reads = gather(held_out(packages, prose), sentences, seed, each=200)
     bounds = verdicts.bounds()
