@@ -27,6 +27,7 @@ _SPECIAL = re.compile(r"[\\`\[\]<>|&$]")
 _BLOCK = re.compile(
     r"(#{1,6}(?=\s|$)|[-+*](?=\s|$)|>|=+\s*$|-{2,}|_{3,}|\*{3,}|~{3,}|:)|(\d+)([.)])"
 )
+_WORD = re.compile(r"\w[\w'’-]*")
 _HAS_WORDS = re.compile(r"[^\W\d_]")
 
 
@@ -68,7 +69,7 @@ class InPlace:
         """Return the requests for one variant, without ids."""
         mode, task = MODES[self.task.mode], self.task
         words = sum(
-            len(piece.text.split())
+            len(_WORD.findall(piece.text))
             for stretch in self._stretches
             for pieces in stretch.pieces
             for piece in pieces
