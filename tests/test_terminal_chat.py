@@ -18,7 +18,7 @@ from dgemma_lsp import control, wire
 from dgemma_lsp.config import Config
 from dgemma_lsp.errors import DaemonUnavailable, ModelFailed, Unauthorized
 from dgemma_lsp.progress import Progress
-from dgemma_lsp.runtime import write_endpoint
+from dgemma_lsp.runtime import write_private
 from dgemma_lsp.terminal_chat import Conversation, connection, last_lines, read_endpoint, talk
 
 __all__ = ["dgemma"]
@@ -129,7 +129,7 @@ def test_one_question_gets_one_answer_on_stdout(
 def test_a_wrong_token_is_refused(dgemma: Command) -> None:
     with dgemma.real_daemon():
         real = read_endpoint(dgemma.paths)
-        write_endpoint(dgemma.paths.endpoint, msgspec.structs.replace(real, token="wrong"))
+        write_private(dgemma.paths.endpoint, msgspec.structs.replace(real, token="wrong"))
         with pytest.raises(Unauthorized, match="401"), connection(dgemma.paths):
             pass
 
