@@ -17,9 +17,14 @@ from dgemma_lsp.errors import InvalidRequest, Unauthorized
 from dgemma_lsp.page_keys import LINK_S, PageKeys
 
 FOLDER = Path(__file__).parent / "web"
-FILES = sorted(
-    file.name for kind in ("html", "css", "js", "svg") for file in FOLDER.glob(f"*.{kind}")
-)
+# What a system calls these is not to be relied on, and a browser runs no script under another name.
+_TYPES = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+FILES = sorted(file.name for kind in _TYPES for file in FOLDER.glob(f"*.{kind}"))
 HOME = "/page/"
 _SESSION = f"{HOME}session"
 # Asked for without a token; the session's own path is where one is got.
@@ -75,9 +80,11 @@ class Page:
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
         name = request.path.removeprefix(HOME) or "index.html"
-        return web.FileResponse(
-            FOLDER / name, headers=_HEADERS | {"Content-Security-Policy": _policy(request)}
-        )
+        own = {
+            "Content-Type": _TYPES[name.rpartition(".")[2]],
+            "Content-Security-Policy": _policy(request),
+        }
+        return web.FileResponse(FOLDER / name, headers=_HEADERS | own)
 
     async def _new_link(self, request: web.Request) -> web.StreamResponse:
         # In the fragment, which no browser sends and no server logs.

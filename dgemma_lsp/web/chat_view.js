@@ -278,8 +278,8 @@ export class ChatView {
     if (!wanted) return;
     actions.append(
       button("Rename", () => void this.rename(), "Rename this conversation"),
-      button("Markdown", () => void this.export("markdown"), "Export as Markdown"),
-      button("JSON", () => void this.export("json"), "Export as JSON, with all answers"),
+      button("Export .md", () => void this.export("markdown"), "Export .md, as it is shown"),
+      button("Export .json", () => void this.export("json"), "Export .json, with all answers"),
       button("Delete", () => void this.remove(), "Delete this conversation"),
     );
   }

@@ -7,6 +7,8 @@ import { listen, showKeys } from "./keys.js";
 import { Link, enter } from "./link.js";
 import { ListView } from "./list_view.js";
 
+const LOOK_AGAIN_MS = 1000; // while the model is loaded
+
 const link = new Link({ opened, lost, locked });
 const list = new ListView(link);
 const desk = new DeskView();
@@ -31,10 +33,25 @@ function opened(model, state) {
   if (!trouble.hidden) announce("Connected again");
   trouble.hidden = true;
   byId("locked", HTMLElement).hidden = true;
-  byId("model", HTMLElement).textContent = state === "ready" ? model : `${model} · ${state}`;
+  void tellModel(model, state, null);
   list.read().catch((error) => tell(byId("list-empty", HTMLElement), error.message));
   chat.follow();
   route();
+}
+
+/**
+ * Tell which model answers, and until it is ready how far it is.
+ * @param {string} model
+ * @param {string} state
+ * @param {number | null} progress
+ */
+async function tellModel(model, state, progress) {
+  const loaded = progress === null ? "" : ` ${progress} %`;
+  byId("model", HTMLElement).textContent = state === "ready" ? model : `${model} · ${state}${loaded}`;
+  if (state !== "loading" && state !== "restarting") return;
+  await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
+  const [report] = await link.ask({ type: "status" }).catch(() => []); // told anew when it is back
+  if (report) void tellModel(report.model, report.state, report.progress ?? null);
 }
 
 /** @param {number} seconds */

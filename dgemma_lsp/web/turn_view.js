@@ -133,7 +133,7 @@ function replay(frames, body) {
   const slider = make("input", { type: "range", min: "0", max: `${last}`, value: `${last}`, "aria-label": "Denoising steps of this answer" });
   const say = () => {
     const { block, step } = frames[slider.valueAsNumber];
-    told.textContent = slider.valueAsNumber === last ? `all ${frames.length} steps` : `block ${block + 1}, step ${step}`;
+    told.textContent = slider.valueAsNumber === last ? "the end" : `block ${block + 1}, step ${step}`;
     slider.setAttribute("aria-valuetext", told.textContent);
   };
   slider.addEventListener("input", () => {
