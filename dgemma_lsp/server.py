@@ -20,7 +20,7 @@ from pygls.exceptions import JsonRpcException, PyglsError
 from pygls.lsp.server import LanguageServer
 from pygls.workspace import TextDocument
 
-from dgemma_lsp import __version__, menu, protocol
+from dgemma_lsp import __version__, menu, protocol, rewrite_handlers
 from dgemma_lsp.completer import Answer, Completer
 from dgemma_lsp.config import Config, Paths
 from dgemma_lsp.contact import Contact
@@ -39,7 +39,7 @@ from dgemma_lsp.protocol import (
     offset_at,
     path_of,
 )
-from dgemma_lsp.quiet import TEXTS, Place, Reason
+from dgemma_lsp.quiet import Place, Reason, resuming, text_of
 from dgemma_lsp.recorder import Recorder
 from dgemma_lsp.status import Status
 
@@ -96,6 +96,7 @@ def build(config: Config, paths: Paths, problems: Sequence[str] = ()) -> "Server
     }
     for name, command in commands.items():
         server.command(name)(command)
+    rewrite_handlers.register(server, server.contact, roots=server.roots)
     return server
 
 
@@ -119,6 +120,7 @@ class Server(LanguageServer):
         self.recorder = Recorder(OutcomeLog(paths.outcomes), config.editor)
         self.newest = Newest()
         self.starting: asyncio.Task[None] | None = None
+        self.resume = resuming("")  # what the person resumes completion by
         self.cursors: dict[str, Cursor] = {}  # where it was asked last
         self._base = config
         self._problems = list(problems)
@@ -225,6 +227,8 @@ async def initialize(ls: Server, params: t.InitializeParams) -> None:
         list(base.folders.values()),
         base.position_encoding,
     )
+    ls.resume = resuming(params.client_info.name if params.client_info else "")
+    ls.contact.resumed_by(ls.resume)
     ls.set_options("initializationOptions", params.initialization_options)
     if not menu.draws_inline(params.capabilities):
         options = t.CompletionOptions(trigger_characters=menu.TRIGGERS)
@@ -326,7 +330,7 @@ async def explain(ls: Server, params: Any) -> dict[str, str]:
         position = t.Position(here.position.line, here.position.character)
         cursor = locate(ls, document, t.Range(position, position))
         reason = await ls.completer.explain(cursor.place)
-    return {"reason": reason, "text": TEXTS[reason]}
+    return {"reason": reason, "text": text_of(reason, ls.resume)}
 
 
 # -- commands ------------------------------------------------------------------------------------
