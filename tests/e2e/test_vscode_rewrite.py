@@ -58,9 +58,12 @@ def rewrite(editor: Window, mode: str) -> None:
     row.filter(has_text="Variant 1").first.click()
 
 
+PANEL = ".bulk-edit-panel"
+
+
 def preview(editor: Window) -> None:
     """Wait for the preview of the refactoring."""
-    editor.page.locator(".refactor-preview").wait_for()
+    editor.page.locator(f"{PANEL} .monaco-list-row").first.wait_for()
 
 
 def test_the_change_is_previewed_applied_and_undone_in_one_step(editor: Window) -> None:
@@ -70,8 +73,9 @@ def test_the_change_is_previewed_applied_and_undone_in_one_step(editor: Window) 
     if os.environ.get("DGEMMA_PICTURES"):
         editor.page.screenshot(path=ROOT / ".pictures" / "rewrite.png")
 
-    editor.page.locator(".refactor-preview .monaco-list-row .monaco-checkbox").first.click()
-    editor.page.get_by_role("button", name="Apply").first.click()
+    # What asks for confirmation is not checked by itself.
+    editor.page.locator(f"{PANEL} .monaco-list-row input[type=checkbox]").first.check()
+    editor.page.locator(PANEL).get_by_role("button", name="Apply").click()
     until(lambda: editor.text() != FILE, "the new text", patience_s=20)
     new = editor.text()
     assert all(span in new for span in KEPT)
@@ -85,6 +89,6 @@ def test_the_change_is_previewed_applied_and_undone_in_one_step(editor: Window) 
 def test_what_is_discarded_changes_nothing(editor: Window) -> None:
     rewrite(editor, "Simplify")
     preview(editor)
-    editor.page.get_by_role("button", name="Discard").first.click()
-    editor.page.locator(".refactor-preview").wait_for(state="hidden")
+    editor.page.locator(PANEL).get_by_role("button", name="Discard").click()
+    editor.page.locator(f"{PANEL} .monaco-list-row").first.wait_for(state="hidden")
     assert editor.text() == FILE
