@@ -144,6 +144,11 @@ class Paths(Struct, frozen=True, kw_only=True):
         return self.state / "daemon.log"
 
     @property
+    def conversations(self) -> Path:
+        """The kept conversations, SQLite, 0600."""
+        return self.state / "conversations.db"
+
+    @property
     def outcomes(self) -> Path:
         """What became of the suggestions, JSON lines."""
         return self.state / "outcomes.jsonl"

@@ -36,7 +36,23 @@ INSIDE = {
     "syntax": set(),
     "suggestions": set(),
     "scheduler": set(),
-    "chat": set(),
+    "chat": {"checkpoints"},
+    "chat_text": set(),
+    "chat_export": {"chat_text"},
+    "chat_store": set(),
+    "chat_file": {"chat_store"},
+    "audience": set(),
+    "answering": {"audience", "chat", "chat_file", "chat_store", "dispatcher"},
+    "conversations": {
+        "answering",
+        "audience",
+        "chat",
+        "chat_export",
+        "chat_file",
+        "chat_store",
+        "chat_text",
+        "dispatcher",
+    },
     "worker": set(),
     "client": set(),
     "server": {
@@ -92,11 +108,17 @@ INSIDE = {
     "outcome_log": {"outcomes"},
     "recorder": {"outcome_log", "outcomes"},
     "stats": {"outcomes"},
+<<<<<<< HEAD
     "daemon": {"admission", "dispatcher", "loopback", "runtime", "session", "worker"},
     "admission": set(),
     "loopback": {"admission", "dispatcher", "http_errors"},
     "http_errors": set(),
     "session": {"dispatcher", "outbox"},
+=======
+    "daemon": {"admission", "conversations", "dispatcher", "runtime", "session", "worker"},
+    "admission": set(),
+    "session": {"conversations", "dispatcher", "outbox"},
+>>>>>>> chat
     "dispatcher": {"inflight", "jobs", "scheduler", "worker"},
     "jobs": {"chat"},
     "inflight": set(),
@@ -158,6 +180,7 @@ RESERVED = {
         "sampler.train.humaneval",
         "sampler.train.quality",
     },
+<<<<<<< HEAD
     # The replay is an editor: it speaks the other side of the protocol.
     "pygls": {
         "dgemma_lsp.server",
@@ -173,6 +196,11 @@ RESERVED = {
         "dgemma_lsp.rewrite_handlers",
     },
     "markdown_it": {"dgemma_lsp.prose"},
+=======
+    "sqlite3": {"dgemma_lsp.chat_store"},
+    "pygls": {"dgemma_lsp.server", "dgemma_lsp.protocol"},
+    "lsprotocol": {"dgemma_lsp.server", "dgemma_lsp.protocol"},
+>>>>>>> chat
     "websockets": {
         "dgemma_lsp.client",
         "dgemma_lsp.terminal_chat",
@@ -191,6 +219,9 @@ RESERVED = {
 }
 
 PURE = [
+    "audience",
+    "chat_export",
+    "chat_text",
     "wire_schema",
     "scheduler",
     "context",
