@@ -108,17 +108,19 @@ INSIDE = {
     "outcome_log": {"outcomes"},
     "recorder": {"outcome_log", "outcomes"},
     "stats": {"outcomes"},
-<<<<<<< HEAD
-    "daemon": {"admission", "dispatcher", "loopback", "runtime", "session", "worker"},
+    "daemon": {
+        "admission",
+        "conversations",
+        "dispatcher",
+        "loopback",
+        "runtime",
+        "session",
+        "worker",
+    },
     "admission": set(),
     "loopback": {"admission", "dispatcher", "http_errors"},
     "http_errors": set(),
-    "session": {"dispatcher", "outbox"},
-=======
-    "daemon": {"admission", "conversations", "dispatcher", "runtime", "session", "worker"},
-    "admission": set(),
     "session": {"conversations", "dispatcher", "outbox"},
->>>>>>> chat
     "dispatcher": {"inflight", "jobs", "scheduler", "worker"},
     "jobs": {"chat"},
     "inflight": set(),
@@ -180,7 +182,7 @@ RESERVED = {
         "sampler.train.humaneval",
         "sampler.train.quality",
     },
-<<<<<<< HEAD
+    "sqlite3": {"dgemma_lsp.chat_store"},
     # The replay is an editor: it speaks the other side of the protocol.
     "pygls": {
         "dgemma_lsp.server",
@@ -196,11 +198,6 @@ RESERVED = {
         "dgemma_lsp.rewrite_handlers",
     },
     "markdown_it": {"dgemma_lsp.prose"},
-=======
-    "sqlite3": {"dgemma_lsp.chat_store"},
-    "pygls": {"dgemma_lsp.server", "dgemma_lsp.protocol"},
-    "lsprotocol": {"dgemma_lsp.server", "dgemma_lsp.protocol"},
->>>>>>> chat
     "websockets": {
         "dgemma_lsp.client",
         "dgemma_lsp.terminal_chat",
