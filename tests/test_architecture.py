@@ -59,14 +59,24 @@ INSIDE = {
         "completer",
         "contact",
         "drafts",
+        "menu",
         "outcome_log",
         "outcomes",
         "overlay",
         "protocol",
         "quiet",
         "recorder",
+        "rewrite_handlers",
         "status",
     },
+    "rewrite_handlers": {"contact", "ignores", "modes", "protocol", "rewriter", "writing"},
+    "rewriter": {"client", "modes", "writing"},
+    "writing": {"context", "ghost", "in_place", "modes", "prose"},
+    "in_place": {"locks", "modes", "prose"},
+    "modes": set(),
+    "prose": set(),
+    "locks": set(),
+    "write_file": {"at_cursor", "context", "linking", "modes", "rewriter", "settings", "writing"},
     "completer": {
         "ahead",
         "client",
@@ -92,6 +102,7 @@ INSIDE = {
     "ignores": set(),
     "status": set(),
     "protocol": {"context"},
+    "menu": set(),
     "edits": set(),
     "outcomes": {"edits"},
     "outcome_log": {"outcomes"},
@@ -116,7 +127,8 @@ INSIDE = {
     "outbox": set(),
     "runtime": set(),
     "model_process": {"answers"},
-    "answers": set(),
+    "answers": {"rewrite_answers"},
+    "rewrite_answers": set(),
     "progress": set(),
     "checkpoints": set(),
     "settings": {"checkpoints", "overlay", "runtime"},
@@ -150,7 +162,12 @@ INSIDE = {
 }
 
 # Who may import a package that is heavy or that belongs to one duty; nobody else does.
-IN_THE_MODEL_PROCESS = {"sampler", "dgemma_lsp.model_process", "dgemma_lsp.answers"}
+IN_THE_MODEL_PROCESS = {
+    "sampler",
+    "dgemma_lsp.model_process",
+    "dgemma_lsp.answers",
+    "dgemma_lsp.rewrite_answers",
+}
 RESERVED = {
     "torch": IN_THE_MODEL_PROCESS,
     "transformers": IN_THE_MODEL_PROCESS,
@@ -167,8 +184,20 @@ RESERVED = {
     },
     "sqlite3": {"dgemma_lsp.chat_store"},
     # The replay is an editor: it speaks the other side of the protocol.
-    "pygls": {"dgemma_lsp.server", "dgemma_lsp.protocol", "dgemma_lsp.replay"},
-    "lsprotocol": {"dgemma_lsp.server", "dgemma_lsp.protocol", "dgemma_lsp.replay"},
+    "pygls": {
+        "dgemma_lsp.server",
+        "dgemma_lsp.protocol",
+        "dgemma_lsp.replay",
+        "dgemma_lsp.rewrite_handlers",
+    },
+    "lsprotocol": {
+        "dgemma_lsp.menu",
+        "dgemma_lsp.server",
+        "dgemma_lsp.protocol",
+        "dgemma_lsp.replay",
+        "dgemma_lsp.rewrite_handlers",
+    },
+    "markdown_it": {"dgemma_lsp.prose"},
     "websockets": {
         "dgemma_lsp.client",
         "dgemma_lsp.terminal_chat",
@@ -213,6 +242,11 @@ PURE = [
     "replay_figures",
     "batch_lines",
     "batch_queue",
+    "in_place",
+    "locks",
+    "modes",
+    "prose",
+    "writing",
 ]
 
 TOP_LEVEL = {"pyproject.toml", "dgemma_lsp", "sampler", "editors", "tests", "README.md", "LICENSE"}
@@ -291,7 +325,8 @@ def test_canvas_and_params_never_import_transformers(name: str) -> None:
 
 def test_the_command_line_imports_a_process_only_inside_its_subcommand() -> None:
     top = siblings(ROOT / "dgemma_lsp" / "cli.py", top_only=True)
-    assert top & {"daemon", "server", "worker", "model_process", "answers"} == set()
+    processes = {"daemon", "server", "worker", "model_process", "answers", "rewrite_answers"}
+    assert top & processes == set()
 
 
 @pytest.mark.parametrize("name", PURE)
