@@ -58,6 +58,7 @@ class Visit:
               return Number(/block (\\d+)/.exec(said)?.[1] ?? 0) >= blocks;
             }""",
             arg=blocks,
+            polling=20,
         )
 
     def answered(self, count: int = 1) -> None:

@@ -193,6 +193,11 @@ def test_an_answer_whose_connection_is_cut_comes_whole(browser: Browser, home: H
         one.answered()
         expect(one.page.locator("#trouble")).to_be_hidden()
         assert one.copied("Copy the answer") == kept_answer(endpoint(home), conversation(one))
+        line.pull()
+        expect(one.page.locator("#trouble")).to_be_visible()
+        line.plug()
+        expect(one.page.locator("#trouble")).to_be_hidden()
+        assert len([said for said in one.said() if said.startswith("Answer")]) == 1
         assert not [error for error in one.errors if "policy" in error or "uncaught" in error]
 
 
