@@ -20,7 +20,19 @@ from dgemma_lsp import config as configuration
 from dgemma_lsp import daemon, wire
 from dgemma_lsp.config import Config, Paths
 from dgemma_lsp.runtime import Endpoint
-from dgemma_lsp.wire import Block, Chat, Complete, Done, Failed, Generate, Hello, Report, Turn
+from dgemma_lsp.wire import (
+    Block,
+    Chat,
+    Complete,
+    Done,
+    Failed,
+    Generate,
+    Hello,
+    Part,
+    Report,
+    Rewrite,
+    Turn,
+)
 
 
 @pytest.fixture
@@ -90,7 +102,9 @@ class Client:
 
 @asynccontextmanager
 async def on_socket(paths: Paths) -> AsyncIterator[Client]:
-    async with unix_connect(str(paths.socket), compression=None) as connection:
+    async with unix_connect(
+        str(paths.socket), compression=None, max_size=wire.MAX_FRAME_BYTES
+    ) as connection:
         client = Client(connection, wire.encode_binary)
         await client.send(Hello(protocol=wire.PROTOCOL, client="test"))
         assert isinstance(await client.receive(), wire.Welcome)
@@ -106,7 +120,9 @@ async def on_loopback(paths: Paths) -> AsyncIterator[Client]:
     there = endpoint(paths)
     header = {"Authorization": f"Bearer {there.token}"}
     url = f"ws://127.0.0.1:{there.port}/"
-    async with connect(url, additional_headers=header, compression=None) as connection:
+    async with connect(
+        url, additional_headers=header, compression=None, max_size=wire.MAX_FRAME_BYTES
+    ) as connection:
         client = Client(connection, wire.encode_json)
         await client.send(Hello(protocol=wire.PROTOCOL, client="test"))
         assert isinstance(await client.receive(), wire.Welcome)
@@ -144,6 +160,10 @@ def chat(id: str, script: str, **options: Any) -> Chat:
 
 def generate(id: str, script: str, **options: Any) -> Generate:
     return Generate(id=id, prompt=script, **options)
+
+
+def rewrite(id: str, script: str, **options: Any) -> Rewrite:
+    return Rewrite(id=id, instruction="Shorten.", parts=[Part(script)], **options)
 
 
 def texts(answers: list[wire.Response]) -> list[str]:
