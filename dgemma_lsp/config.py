@@ -58,7 +58,7 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     suffix_chars: Annotated[int, Meta(ge=0, le=1_000_000)] = 2000
     context_chars: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     max_lines: Annotated[int, Meta(ge=1, le=1000)] = 12
-    min_confidence: Annotated[float, Meta(ge=-1e9, le=0)] = -1.5
+    min_confidence: Annotated[float, Meta(ge=-1e9, le=0)] = -2.0
     debounce_ms: Annotated[int, Meta(ge=0, le=10_000)] = 75
     menu_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = 300
     prefetch: bool = True
