@@ -13,7 +13,7 @@ import torch
 from dgemma_lsp import wire
 from dgemma_lsp.config import Config
 from dgemma_lsp.errors import TooLarge
-from sampler import autoregress, denoise, infill, lookup
+from sampler import autoregress, denoise, infill, judge, lookup
 from sampler.canvas import Noise
 from sampler.denoise import Warm
 from sampler.engine import Request
@@ -31,6 +31,9 @@ URGENT, CHAT, BULK = 0, 1, 2
 # second row starts from nothing: the suggestion may be what the person has just refused.
 WARM_STRENGTH = 0.3
 
+# So many characters behind a text that is judged are asked whether they follow from it.
+JUDGED_BEHIND = 60
+
 # How a docstring or a comment begins.
 _REMARKS = ('"""', "'''", "#")
 
@@ -40,7 +43,7 @@ class Answer(Protocol):
 
     request: Request
 
-    def tell(self, event: Event) -> Sequence[wire.Draft | wire.Block]:
+    def tell(self, event: Event) -> Sequence[wire.Draft | wire.Block | wire.Compared]:
         """Return what one event of the engine means to the client."""
 
     def done(self) -> wire.Done:
@@ -67,6 +70,8 @@ class Answers:
                 return self._continuation(job, self.prompts.conversation(turns))
             case wire.Generate():
                 return self._continuation(job, self.prompts.text(job.prompt))
+            case wire.Compare():
+                return _Comparison(self, job)
 
     def completion(self, job: wire.Complete, length: int | None = None) -> Answer:
         """Return the answer to a completion; `length` is the hole's in tokens, where it is known.
@@ -75,7 +80,7 @@ class Answers:
         """
         return _Completion(self, job, self._params(job.sampling), length)
 
-    def prompt(self, job: wire.Complete, size: int) -> CompletionPrompt:
+    def prompt(self, job: wire.Complete | wire.Compare, size: int) -> CompletionPrompt:
         """Return what the model reads of a completion's document before a canvas of `size`."""
         return self.prompts.completion(
             job.prefix,
@@ -331,6 +336,53 @@ class _Continuation:
             text=self._text.push(row),
             steps=block.steps,
             stable=bool(block.settled.all()),
+        )
+
+
+class _Comparison:
+    """Has several texts for one place judged, each with the beginning of what follows it."""
+
+    def __init__(self, answers: Answers, job: wire.Compare) -> None:
+        self._began = time.monotonic()
+        self._job = job
+        behind = job.suffix[:JUDGED_BEHIND]
+        texts = [text + behind for text in (job.present, *job.texts)]
+        # Before the rows are known, no token is healed: a token more is room enough for that.
+        room = max(len(answers.prompts.encode(text)) for text in texts) + 1
+        if room + 1 >= answers.model.max_positions:
+            raise TooLarge(
+                f"a text to judge takes {room} tokens and {answers.model.name} holds "
+                f"{answers.model.max_positions}; give a shorter one"
+            )
+        self._prompt = answers.prompt(job, room)
+        self._rows = [answers.prompts.encode(self._prompt.healed + text) for text in texts]
+        loop = judge.judge(
+            self._prompt.prefix_ids,
+            self._rows,
+            pad=answers.model.defaults.pad_token_id,
+            device=answers.denoiser.device,
+        )
+        room = max(map(len, self._rows))
+        urgency = BULK if job.priority == "bulk" else URGENT
+        rows = len(self._rows)
+        self.request = Request(loop, rows=rows, tokens=rows * room, urgency=urgency, room=room)
+
+    def tell(self, event: Event) -> Sequence[wire.Compared]:
+        """Return what the texts are worth, all at once."""
+        assert isinstance(event, Scored)
+        present, *others = judge.totals(event, self._rows)
+        return [wire.Compared(id=self._job.id, gains=[other - present for other in others])]
+
+    def done(self) -> wire.Done:
+        """Return how it ended."""
+        return wire.Done(
+            id=self._job.id,
+            reason="eos",
+            timings=wire.Timings(
+                denoise_ms=(time.monotonic() - self._began) * 1e3,
+                prompt_tokens=len(self._prompt.prefix_ids),
+                tokens=sum(map(len, self._rows)),
+            ),
         )
 
 

@@ -39,7 +39,7 @@ LONGEST_PAUSE_S = 60.0  # ... up to this
 
 log = logging.getLogger(__name__)
 
-Answer = wire.Draft | wire.Block | wire.Report | wire.Done
+Answer = wire.Draft | wire.Block | wire.Compared | wire.Report | wire.Done
 
 
 class Completion(Struct, frozen=True, kw_only=True):
@@ -173,6 +173,19 @@ async def complete(
                 hear(answer)
             said.append(answer)
     return gathered(said, candidates)
+
+
+async def compare(link: Link, message: wire.Compare) -> list[float]:
+    """Return by how many nats each text reads better than the present one; none in time: none.
+
+    Raises as `Link.request` does.
+    """
+    gains: list[float] = []
+    async with aclosing(link.request(message)) as answers:
+        async for answer in answers:
+            if isinstance(answer, wire.Compared):
+                gains = answer.gains
+    return gains
 
 
 def gathered(answers: Iterable[Answer], candidates: int) -> Completion:

@@ -33,7 +33,7 @@ from dgemma_lsp.errors import (
 from dgemma_lsp.ignores import Ignores
 from dgemma_lsp.neighbours import Neighbours, lay_before
 from dgemma_lsp.pace import Pace
-from dgemma_lsp.quiet import Facts, Place, Reason, Rejections, why_quiet
+from dgemma_lsp.quiet import Facts, Place, Reason, Rejections, why_off, why_quiet
 from dgemma_lsp.runs import Heard, Run
 from dgemma_lsp.suggestions import Suggestions
 from dgemma_lsp.verdict import why_nothing, worth_showing
@@ -113,6 +113,10 @@ class Completer:
         if (last.before, last.after) == (place.before, place.after) and reason != "overtaken":
             return reason
         return (await self.complete(place)).reason
+
+    def why_off(self, place: Place) -> Reason | None:
+        """Return why nothing is wanted in this document; None where something may be."""
+        return why_off(place, self._facts(place), self.config.editor)
 
     def opened(self, uri: str, path: Path | None, document: str, line: int = 0) -> None:
         """Take note of a document that others may read about, around this line."""
@@ -284,14 +288,16 @@ class Completer:
         return completion
 
     def _why_quiet(self, place: Place) -> Reason | None:
+        return why_quiet(place, self._facts(place), self.config.editor)
+
+    def _facts(self, place: Place) -> Facts:
         roots = self._roots()
-        facts = Facts(
+        return Facts(
             paused=self._contact.paused,
             ignored=self._ignores.leave_out(place.path, roots),
             off=ignores.match(self.config.editor.files_off, place.path, roots),
             rejected=self._rejections.hold(place.uri, place.before),
         )
-        return why_quiet(place, facts, self.config.editor)
 
 
 def make_request(

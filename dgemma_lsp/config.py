@@ -43,6 +43,9 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `context_chars` of other files, opened or edited last, are read before the prefix.
 
+    With `next_edit` the line is suggested that follows from a word that was just replaced, if with
+    it the text is at least `next_edit_gain` nats more probable than without (below 0: less).
+
     Fast typing is waited for, at most `debounce_ms` after a key; with `prefetch` the model goes on
     behind a suggestion while it is shown.
     """
@@ -60,6 +63,8 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     min_confidence: Annotated[float, Meta(ge=-1e9, le=0)] = -1.5
     debounce_ms: Annotated[int, Meta(ge=0, le=10_000)] = 75
     prefetch: bool = True
+    next_edit: bool = True
+    next_edit_gain: Annotated[float, Meta(ge=-1e9, le=1e9)] = -15.0
 
 
 class Editor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

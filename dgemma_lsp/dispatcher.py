@@ -23,6 +23,8 @@ from dgemma_lsp.scheduler import Action, Reply, Scheduler, Start, Stop
 from dgemma_lsp.wire import (
     Block,
     Cancel,
+    Compare,
+    Compared,
     Done,
     Draft,
     Failed,
@@ -90,7 +92,7 @@ class Dispatcher:
         request = InFlight(
             id=message.id,
             session=session,
-            wants_drafts=message.drafts,
+            wants_drafts=not isinstance(message, Compare) and message.drafts,
             received=self._loop.time(),
         )
         timer = None
@@ -143,6 +145,9 @@ class Dispatcher:
                 self.refuse(ModelUnavailable(message.message))
             case Draft() | Block():
                 self._progress(message)
+            case Compared():
+                if (taken := self._taken.get(message.id)) is not None:
+                    taken.send(replace(message, id=taken.request.id))
             case Done() | Failed():
                 self._end(message.id, message)
                 self._act(self._scheduler.finished(message.id))

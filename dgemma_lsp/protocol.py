@@ -25,6 +25,10 @@ DID_SHOW = "textDocument/didShowCompletion"
 DID_PARTIALLY_ACCEPT = "textDocument/didPartiallyAcceptCompletion"
 DID_REJECT = "dgemma/didRejectCompletion"
 
+INLINE_EDIT = "textDocument/copilotInlineEdit"
+DID_SHOW_EDIT = "textDocument/didShowInlineEdit"
+DID_FOCUS = "textDocument/didFocus"
+
 EXPLAIN = "dgemma/explain"
 STATUS = "dgemma/status"
 DRAFT = "dgemma/draft"
@@ -32,6 +36,7 @@ DRAFT = "dgemma/draft"
 CELL_SCHEME = "vscode-notebook-cell"
 
 ACCEPTED = "dgemma.accepted"
+EDIT_ACCEPTED = "dgemma.editAccepted"
 
 Params = TypeVar("Params")
 
@@ -90,6 +95,20 @@ class AtPosition(Struct, frozen=True, rename="camel"):
     position: Position
 
 
+class DocumentVersion(Struct, frozen=True):
+    """A document by its name, and the version that is meant."""
+
+    uri: str
+    version: int | None = None
+
+
+class InlineEdit(Struct, frozen=True, rename="camel"):
+    """The parameters of `INLINE_EDIT`."""
+
+    text_document: DocumentVersion
+    position: Position
+
+
 @attrs.define
 class _Notification:
     """A message of our own: its parameters are read by its handler, with `read`."""
@@ -113,7 +132,10 @@ _OWN: dict[str, type] = {
     DID_SHOW: _Notification,
     DID_PARTIALLY_ACCEPT: _Notification,
     DID_REJECT: _Notification,
+    DID_SHOW_EDIT: _Notification,
+    DID_FOCUS: _Notification,
     EXPLAIN: _Request,
+    INLINE_EDIT: _Request,
 }
 
 
@@ -220,6 +242,16 @@ def offset_at(document: TextDocument, position: t.Position) -> int:
         [line + "\n"], t.Position(0, position.character)
     ).character
     return sum(map(len, lines[: position.line])) + min(column, len(line))
+
+
+def position_at(document: TextDocument, offset: int) -> t.Position:
+    """Return an index into the document's text as a position in the editor's units."""
+    before = document.source[:offset]
+    line = len(split_lines(before)) - (0 if before.endswith(("\n", "\r")) or not before else 1)
+    start = sum(map(len, document.lines[:line]))
+    return document.position_codec.position_to_client_units(
+        document.lines, t.Position(line, offset - start)
+    )
 
 
 def path_of(uri: str) -> Path | None:

@@ -21,6 +21,7 @@ from dgemma_lsp.outbox import Outbox
 from dgemma_lsp.wire import (
     Cancel,
     Chat,
+    Compare,
     Complete,
     Done,
     Generate,
@@ -153,7 +154,7 @@ class Session:
         if not isinstance(message, Hello | Cancel) and self._in_flight(message.id):
             raise InvalidRequest(f"the id {message.id!r} is in flight already: choose another")
         match message:
-            case Complete() | Chat() | Generate():
+            case Complete() | Chat() | Generate() | Compare():
                 self._dispatcher.submit(self._number, message, self._send)
             case Cancel(id=id):
                 self._dispatcher.cancel(self._number, id)

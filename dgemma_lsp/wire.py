@@ -5,6 +5,7 @@ of the connection). Then requests, in any order and interleaved:
 
     Complete, Chat,
     Generate           -> Draft* Block* and exactly one of Done, Failed
+    Compare            -> Compared and Done, or Failed
     Status             -> Report Done
     Stop               -> Done, then the daemon goes down
     Cancel             -> nothing of its own; the request it names ends in Failed("cancelled"),
@@ -109,6 +110,19 @@ class Generate(Struct, frozen=True, kw_only=True, tag="generate"):
     sampling: Sampling = Sampling()
 
 
+class Compare(Struct, frozen=True, kw_only=True, tag="compare"):
+    """Ask how much better each of `texts` reads than `present` between `prefix` and `suffix`."""
+
+    id: Id
+    prefix: str
+    present: str
+    texts: Annotated[list[str], Meta(min_length=1, max_length=16)]
+    suffix: str = ""
+    language: str = ""
+    priority: Priority = "interactive"
+    deadline_ms: Annotated[int, Meta(ge=1, le=3_600_000)] | None = None
+
+
 class Cancel(Struct, frozen=True, kw_only=True, tag="cancel"):
     """Take the request `id` back."""
 
@@ -163,6 +177,16 @@ class Block(Struct, frozen=True, kw_only=True, tag="block"):
     stable: bool = True
     candidate: int = 0
     confidence: float | None = None
+
+
+class Compared(Struct, frozen=True, kw_only=True, tag="compared"):
+    """The answer to `Compare`: by how many nats each text is more probable than the present one.
+
+    The texts and the beginning of what follows them are read causally by the same model.
+    """
+
+    id: Id
+    gains: list[float]
 
 
 class Timings(Struct, frozen=True, kw_only=True):
@@ -241,11 +265,11 @@ class Unusable(Struct, frozen=True, kw_only=True, tag="unusable"):
     message: str
 
 
-Request = Hello | Complete | Chat | Generate | Cancel | Status | Stop
-Response = Welcome | Draft | Block | Done | Failed | Report
-Job = Complete | Chat | Generate
-ToModel = Complete | Chat | Generate | Cancel
-FromModel = Loading | Ready | Unusable | Draft | Block | Done | Failed
+Request = Hello | Complete | Chat | Generate | Compare | Cancel | Status | Stop
+Response = Welcome | Draft | Block | Compared | Done | Failed | Report
+Job = Complete | Chat | Generate | Compare
+ToModel = Complete | Chat | Generate | Compare | Cancel
+FromModel = Loading | Ready | Unusable | Draft | Block | Compared | Done | Failed
 
 
 def failed(id: str, error: DgemmaError) -> Failed:

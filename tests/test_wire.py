@@ -39,6 +39,7 @@ REQUESTS: list[wire.Request] = [
         sampling=Sampling(max_steps=4, max_tokens=8, canvas_length=16, entropy_bound=0.5, seed=0),
     ),
     Chat(id="2", messages=[Turn(role="user", content="hi")]),
+    wire.Compare(id="5", prefix="a", present="b", texts=["c", "d"], suffix="e"),
     Cancel(id="1"),
     Status(id="3"),
     Stop(id="4"),
@@ -48,6 +49,7 @@ RESPONSES: list[wire.Response] = [
     Draft(id="1", block=0, step=2, text="é", stable=1, candidate=2),
     Block(id="1", block=0, text="é", steps=3, stable=False, candidate=2),
     Done(id="1", reason="eos", timings=Timings(queue_ms=1.5, tokens=3)),
+    wire.Compared(id="5", gains=[-1.5, 2.0]),
     Failed(id="", code="protocol", message="no"),
     Report(id="3", version="1", model="nano", state="ready", running=1),
 ]
@@ -55,7 +57,7 @@ FROM_MODEL: list[wire.FromModel] = [
     wire.Loading(progress=45),
     Ready(model="nano", device="cpu", pid=1, load_ms=2.5),
     Unusable(code="model_unavailable", message="no such folder"),
-    *[m for m in RESPONSES if isinstance(m, Draft | Block | Done | Failed)],
+    *[m for m in RESPONSES if isinstance(m, Draft | Block | wire.Compared | Done | Failed)],
 ]
 
 

@@ -1,0 +1,108 @@
+"""The edit that follows from the last one: what `follow` finds, as far as the model agrees.
+
+It knows no protocol. The model only judges here: what it writes by itself in place of a line that
+stands is seldom what was meant.
+"""
+
+import asyncio
+import itertools
+import logging
+from collections import deque
+from collections.abc import Callable
+
+from dgemma_lsp import follow, wire
+from dgemma_lsp.client import compare
+from dgemma_lsp.config import Config
+from dgemma_lsp.contact import Contact
+from dgemma_lsp.context import for_model, window
+from dgemma_lsp.errors import DgemmaError
+from dgemma_lsp.follow import Change
+from dgemma_lsp.history import History
+from dgemma_lsp.quiet import Place, Reason
+
+JUDGED = 3  # lines at a time, the nearest
+TIRESOME = 3  # offers of the same change that was not made
+REMEMBERED = 50  # offers
+# The daemon keeps the deadline; this is for one that hangs and keeps nothing.
+DEADLINE_GRACE_S = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class NextEdit:
+    """Answers one editor's questions for the next edit; `why_off` tells where none is wanted."""
+
+    def __init__(
+        self, config: Config, contact: Contact, *, why_off: Callable[[Place], Reason | None]
+    ) -> None:
+        self.config = config
+        self.history = History()
+        self._contact = contact
+        self._why_off = why_off
+        self._ids = map("edit {}".format, itertools.count(1))
+        self._offers: deque[tuple[str, str, str]] = deque(maxlen=REMEMBERED)
+
+    async def propose(self, place: Place) -> Change | None:
+        """Return the line that should change next, and how; None where nothing is known."""
+        edit = self.history.last(place.uri)
+        # Nobody waits for this: a daemon that was stopped stays so.
+        if edit is None or not self.config.completion.next_edit or not self._contact.linked:
+            return None
+        if self._why_off(place) is not None:
+            return None
+        text = place.before + place.after
+        found = follow.changes(text, edit, len(place.before))
+        for change in [one for one in found if not self._is_tiresome(place, text, one)][:JUDGED]:
+            gain = await self._gain(place, text, change)
+            if gain is None:
+                return None
+            if gain >= self.config.completion.next_edit_gain:
+                self._offers.append(_key(place, text, change))
+                return change
+        return None
+
+    def _is_tiresome(self, place: Place, text: str, change: Change) -> bool:
+        return self._offers.count(_key(place, text, change)) >= TIRESOME
+
+    async def _gain(self, place: Place, text: str, change: Change) -> float | None:
+        """Return how much better the text reads with the change, in nats; None without answer."""
+        message = make_request(next(self._ids), place, text, change, self.config)
+        deadline_s = self.config.completion.deadline_ms / 1000
+        try:
+            async with asyncio.timeout(deadline_s + DEADLINE_GRACE_S):
+                link = await self._contact.link()
+                with self._contact.asking():
+                    gains = await compare(link, message)
+        except (TimeoutError, DgemmaError) as exc:
+            log.info("%s was not judged: %s", message.id, exc or "no answer in time")
+            return None
+        return gains[0] if gains else None
+
+
+def make_request(id: str, place: Place, text: str, change: Change, config: Config) -> wire.Compare:
+    """Return what to ask the daemon about a change of a document.
+
+    The line end before the line belongs to it: so it is cut into tokens as the model knows it.
+    """
+    options = config.completion
+    around = window(
+        text,
+        change.start,
+        prefix_chars=options.prefix_chars,
+        suffix_chars=options.suffix_chars,
+    )
+    prefix = for_model(around.prefix)
+    lead = "\n" if prefix.endswith("\n") else ""
+    return wire.Compare(
+        id=id,
+        prefix=prefix.removesuffix("\n"),
+        present=lead + for_model(text[change.start : change.end]),
+        texts=[lead + for_model(change.text)],
+        suffix=for_model(text[change.end : change.end + options.suffix_chars]),
+        language=place.language,
+        deadline_ms=options.deadline_ms,
+    )
+
+
+def _key(place: Place, text: str, change: Change) -> tuple[str, str, str]:
+    return place.uri, text[change.start : change.end], change.text
