@@ -64,7 +64,7 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     debounce_ms: Annotated[int, Meta(ge=0, le=10_000)] = 75
     prefetch: bool = True
     next_edit: bool = True
-    next_edit_gain: Annotated[float, Meta(ge=-1e9, le=1e9)] = -15.0
+    next_edit_gain: Annotated[float, Meta(ge=-1e9, le=1e9)] = -30.0
 
 
 class Editor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -131,6 +131,7 @@ RESERVED = {
         "sampler.train.editor",
         "sampler.train.evaluate",
         "sampler.train.humaneval",
+        "sampler.train.next_edits",
         "sampler.train.quality",
     },
     "pygls": {"dgemma_lsp.server", "dgemma_lsp.protocol", "dgemma_lsp.inline_edit"},

@@ -85,7 +85,7 @@ async def test_the_next_place_of_a_renamed_word_is_offered(bench: Setting) -> No
 
 
 async def test_an_improbable_line_gives_way_to_the_next_one(bench: Setting) -> None:
-    async with bench({"a(new)": -16.0, "b(new)": -14.0}) as one:
+    async with bench({"a(new)": -31.0, "b(new)": -29.0}) as one:
         assert await one.proposed() == "b(new)"
 
 

@@ -121,6 +121,13 @@ class Editor:
         )
         return self._shown(hole, answer, began)
 
+    def compare(self, request: wire.Compare) -> list[float]:
+        """Return by how many nats each of the texts reads better than the present one."""
+        answer = self.answers.answer(request)
+        self.engine.submit(request.id, answer.request)
+        told = [one for event in self._finish() for one in answer.tell(event)]
+        return next(one.gains for one in told if isinstance(one, wire.Compared))
+
     def _job(
         self, hole: Hole, steps: int | None = None, seed: int = 0, candidates: int = 1
     ) -> wire.Complete:
