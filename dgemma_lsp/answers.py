@@ -10,14 +10,14 @@ from typing import Protocol
 
 import torch
 
-from dgemma_lsp import wire
+from dgemma_lsp import rewrite_answers, wire
 from dgemma_lsp.config import Config
 from dgemma_lsp.errors import TooLarge
-from sampler import autoregress, denoise, infill, judge, lookup
+from sampler import autoregress, denoise, infill, lookup, score
 from sampler.canvas import Noise
 from sampler.denoise import Warm
 from sampler.engine import Request
-from sampler.events import Block, Draft, Event, Filled, Scored
+from sampler.events import Block, Draft, Event, Filled, Scored, Weighed
 from sampler.forward import Denoiser
 from sampler.load import LoadedModel
 from sampler.params import InvalidParameter, SamplingParams
@@ -31,9 +31,6 @@ URGENT, CHAT, BULK = 0, 1, 2
 # second row starts from nothing: the suggestion may be what the person has just refused.
 WARM_STRENGTH = 0.3
 
-# So many characters behind a text that is judged are asked whether they follow from it.
-JUDGED_BEHIND = 60
-
 # How a docstring or a comment begins.
 _REMARKS = ('"""', "'''", "#")
 
@@ -43,7 +40,7 @@ class Answer(Protocol):
 
     request: Request
 
-    def tell(self, event: Event) -> Sequence[wire.Draft | wire.Block | wire.Compared]:
+    def tell(self, event: Event) -> Sequence[wire.Draft | wire.Block | wire.Scores]:
         """Return what one event of the engine means to the client."""
 
     def done(self) -> wire.Done:
@@ -70,8 +67,11 @@ class Answers:
                 return self._continuation(job, self.prompts.conversation(turns))
             case wire.Generate():
                 return self._continuation(job, self.prompts.text(job.prompt))
-            case wire.Compare():
-                return _Comparison(self, job)
+            case wire.Rewrite():
+                params = self._params(job.sampling)
+                return rewrite_answers.Rewriting(job, self.prompts, self.denoiser, params)
+            case wire.Score():
+                return _Scoring(self, job)
 
     def completion(self, job: wire.Complete, length: int | None = None) -> Answer:
         """Return the answer to a completion; `length` is the hole's in tokens, where it is known.
@@ -80,7 +80,7 @@ class Answers:
         """
         return _Completion(self, job, self._params(job.sampling), length)
 
-    def prompt(self, job: wire.Complete | wire.Compare, size: int) -> CompletionPrompt:
+    def prompt(self, job: wire.Complete, size: int) -> CompletionPrompt:
         """Return what the model reads of a completion's document before a canvas of `size`."""
         return self.prompts.completion(
             job.prefix,
@@ -155,7 +155,7 @@ class _Completion:
                 return []
             case Filled():
                 return self._blocks(event)
-            case Scored():
+            case Scored() | Weighed():
                 raise AssertionError("a hole is scored as a whole")
 
     def done(self) -> wire.Done:
@@ -230,7 +230,11 @@ class _Completion:
         # What was written one token after another is as it stays.
         settled = self._block.settled.tolist() + [True] * (len(texts) - len(self._layouts))
         best = infill.best_first(filled, texts)
-        self._tokens = sum(len(filled.middles[row][0]) for row in best[: self._job.candidates])
+        chosen, rest = best[: self._job.candidates], best[self._job.candidates :]
+        self._tokens = sum(len(filled.middles[row][0]) for row in chosen)
+        # Several rows often say the same.
+        others = {texts[row]: row for row in reversed(rest)}
+        spares = [row for row in rest if others[texts[row]] == row][: self._job.spares]
         return [
             wire.Block(
                 id=self._job.id,
@@ -241,7 +245,7 @@ class _Completion:
                 candidate=candidate,
                 confidence=filled.confidence[row],
             )
-            for candidate, row in enumerate(best[: self._job.candidates])
+            for candidate, row in enumerate([*chosen, *spares])
         ]
 
     def _text(self, middle: list[int]) -> str:
@@ -339,49 +343,45 @@ class _Continuation:
         )
 
 
-class _Comparison:
-    """Has several texts for one place judged, each with the beginning of what follows it."""
+class _Scoring:
+    """Tells how probable texts are."""
 
-    def __init__(self, answers: Answers, job: wire.Compare) -> None:
+    def __init__(self, answers: Answers, job: wire.Score) -> None:
         self._began = time.monotonic()
         self._job = job
-        behind = job.suffix[:JUDGED_BEHIND]
-        texts = [text + behind for text in (job.present, *job.texts)]
-        # Before the rows are known, no token is healed: a token more is room enough for that.
-        room = max(len(answers.prompts.encode(text)) for text in texts) + 1
-        if room + 1 >= answers.model.max_positions:
+        prompt = answers.prompts.text(job.prefix)
+        texts = [answers.prompts.encode(text) for text in job.texts]
+        room = max(map(len, texts))
+        if not prompt:
+            raise InvalidParameter("this model needs a prefix before the texts; give one")
+        if len(prompt) + room > answers.model.max_positions:
             raise TooLarge(
-                f"a text to judge takes {room} tokens and {answers.model.name} holds "
-                f"{answers.model.max_positions}; give a shorter one"
+                f"prefix and text take {len(prompt) + room} tokens and {answers.model.name} holds "
+                f"{answers.model.max_positions}; shorten them"
             )
-        self._prompt = answers.prompt(job, room)
-        self._rows = [answers.prompts.encode(self._prompt.healed + text) for text in texts]
-        loop = judge.judge(
-            self._prompt.prefix_ids,
-            self._rows,
-            pad=answers.model.defaults.pad_token_id,
-            device=answers.denoiser.device,
+        self._prompt_tokens, self._tokens = len(prompt), sum(map(len, texts))
+        self.request = Request(
+            score.score(prompt, texts, answers.denoiser.device),
+            rows=min(len(texts), score.ROWS, answers.config.model.rows),
+            tokens=self._tokens,
+            urgency=BULK if job.priority == "bulk" else CHAT,
+            room=room,
         )
-        room = max(map(len, self._rows))
-        urgency = BULK if job.priority == "bulk" else URGENT
-        rows = len(self._rows)
-        self.request = Request(loop, rows=rows, tokens=rows * room, urgency=urgency, room=room)
 
-    def tell(self, event: Event) -> Sequence[wire.Compared]:
-        """Return what the texts are worth, all at once."""
-        assert isinstance(event, Scored)
-        present, *others = judge.totals(event, self._rows)
-        return [wire.Compared(id=self._job.id, gains=[other - present for other in others])]
+    def tell(self, event: Event) -> Sequence[wire.Scores]:
+        """Return the numbers."""
+        assert isinstance(event, Weighed)
+        return [wire.Scores(id=self._job.id, log_probs=event.log_probs)]
 
     def done(self) -> wire.Done:
         """Return how it ended."""
         return wire.Done(
             id=self._job.id,
-            reason="eos",
+            reason="settled",
             timings=wire.Timings(
                 denoise_ms=(time.monotonic() - self._began) * 1e3,
-                prompt_tokens=len(self._prompt.prefix_ids),
-                tokens=sum(map(len, self._rows)),
+                prompt_tokens=self._prompt_tokens,
+                tokens=self._tokens,
             ),
         )
 

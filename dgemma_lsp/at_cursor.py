@@ -99,6 +99,7 @@ def request(
         language=language(file),
         trigger="invoked",
         candidates=candidates,
+        spares=verdict.SPARES,
         max_lines=options.max_lines,
         deadline_ms=deadline_ms,
         sampling=sampling,
@@ -106,10 +107,22 @@ def request(
 
 
 def insertion(
-    answer: Completion, text: str, cursor: int, options: Options, model: str
+    answer: Completion,
+    request: wire.Complete,
+    text: str,
+    cursor: int,
+    options: Options,
+    model: str,
 ) -> Insertion:
     """Return the different texts that may be inserted at `cursor`, the best first."""
-    candidates = verdict.worth_showing(answer, text[:cursor], text[cursor:], options)
+    candidates = verdict.worth_showing(
+        answer,
+        text[:cursor],
+        text[cursor:],
+        options,
+        language=request.language,
+        count=request.candidates,
+    )
     return Insertion(
         text=candidates[0] if candidates else "",
         candidates=candidates,
@@ -128,6 +141,7 @@ def plain(candidates: Sequence[str]) -> str:
     return "\n".join(parts)
 
 
-def why_empty(answer: Completion, options: Options) -> str:
-    """Tell in one line why nothing is inserted."""
-    return f"nothing to insert: {quiet.TEXTS[verdict.why_nothing(answer, options)]}"
+def why_empty(answer: Completion, text: str, cursor: int, options: Options) -> str:
+    """Tell in one line why nothing is inserted at `cursor`."""
+    reason = verdict.why_nothing(answer, text[:cursor], text[cursor:], options)
+    return f"nothing to insert: {quiet.TEXTS[reason]}"

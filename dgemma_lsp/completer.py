@@ -36,7 +36,7 @@ from dgemma_lsp.pace import Pace
 from dgemma_lsp.quiet import Facts, Place, Reason, Rejections, why_off, why_quiet
 from dgemma_lsp.runs import Heard, Run
 from dgemma_lsp.suggestions import Suggestions
-from dgemma_lsp.verdict import why_nothing, worth_showing
+from dgemma_lsp.verdict import SPARES, why_nothing, worth_showing
 
 # The daemon keeps the deadline; this is for one that hangs and keeps nothing.
 DEADLINE_GRACE_S = 1.0
@@ -208,9 +208,16 @@ class Completer:
             completion = await self._ask(request, hear)
             if not isinstance(completion, Completion):
                 return Answer([], completion)
-            texts = worth_showing(completion, place.before, place.after, self.config.completion)
+            texts = worth_showing(
+                completion,
+                place.before,
+                place.after,
+                self.config.completion,
+                language=place.language,
+                count=request.candidates,
+            )
             keep(place, texts)
-            return Answer(texts, self._reason(texts, completion))
+            return Answer(texts, self._reason(place, texts, completion))
 
         run = Run(place, ask)
         run.when_done(lambda: self._steps.update({place.uri: run.steps}))
@@ -250,10 +257,10 @@ class Completer:
         if self.config.completion.prefetch:
             self._ahead.plan(place, text, lambda next: self._run(next, "bulk", self._ahead.keep))
 
-    def _reason(self, texts: list[str], completion: Completion) -> Reason:
+    def _reason(self, place: Place, texts: list[str], completion: Completion) -> Reason:
         if texts:
             return "shown"
-        reason = why_nothing(completion, self.config.completion)
+        reason = why_nothing(completion, place.before, place.after, self.config.completion)
         return "loading" if reason == "deadline" and self._contact.loading else reason
 
     async def _ask(self, message: wire.Complete, hear: Heard) -> Completion | Reason:
@@ -320,6 +327,7 @@ def make_request(
         language=place.language,
         trigger="invoked" if place.invoked else "automatic",
         candidates=options.candidates if place.invoked else 1,
+        spares=SPARES,
         previous=for_model(previous),
         max_lines=options.max_lines,
         priority=priority,

@@ -50,6 +50,11 @@ class Contact:
         return self._condition.paused
 
     @property
+    def model(self) -> str:
+        """The name of the model, as far as it is known."""
+        return self._condition.model
+
+    @property
     def linked(self) -> bool:
         """Whether there is a daemon that can be asked without starting one."""
         return self._greeted is not None and self._greeted.alive

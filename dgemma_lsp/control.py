@@ -68,7 +68,7 @@ def fields(report: wire.Report | None) -> dict[str, object]:
         return {"running": False}
     values = msgspec.structs.asdict(report)
     del values["id"]
-    counts = ("running", "queued", "completed", "failed")
+    counts = ("running", "queued", "completed", "failed", "withdrawn", "steps", "withdrawn_steps")
     requests = {name: values.pop(name) for name in counts}
     return {"running": True, **values, "requests": requests}
 
@@ -87,7 +87,8 @@ def lines(report: wire.Report) -> list[str]:
         "restarts": str(report.restarts) if report.restarts else "",
         "chat": f"ws://127.0.0.1:{report.port}" if report.port else "",
         "requests": f"{report.running} running, {report.queued} queued, "
-        f"{report.completed} completed, {report.failed} failed",
+        f"{report.completed} completed, {report.failed} failed, {report.withdrawn} withdrawn",
+        "steps": f"{report.steps}, {report.withdrawn_steps} of them for withdrawn requests",
     }
     return [f"{name:<9} {text}" for name, text in rows.items() if text]
 

@@ -23,8 +23,6 @@ from dgemma_lsp.scheduler import Action, Reply, Scheduler, Start, Stop
 from dgemma_lsp.wire import (
     Block,
     Cancel,
-    Compare,
-    Compared,
     Done,
     Draft,
     Failed,
@@ -35,6 +33,8 @@ from dgemma_lsp.wire import (
     Ready,
     Report,
     Response,
+    Score,
+    Scores,
     Timings,
     Unusable,
 )
@@ -75,6 +75,8 @@ class Dispatcher:
         self._death = ""  # of the model process, until the next one is ready
         self._completed = 0
         self._failed = 0
+        self._withdrawn = 0
+        self._steps = self._withdrawn_steps = 0
         self._born = self._last_end = self._loop.time()
 
     # From the sessions
@@ -92,11 +94,11 @@ class Dispatcher:
         request = InFlight(
             id=message.id,
             session=session,
-            wants_drafts=not isinstance(message, Compare) and message.drafts,
+            wants_drafts=not isinstance(message, Score) and message.drafts,
             received=self._loop.time(),
         )
         timer = None
-        if message.deadline_ms is not None:
+        if not isinstance(message, Score) and message.deadline_ms is not None:
             timer = self._loop.call_later(message.deadline_ms / 1000, self._deadline, key)
         self._taken[key] = _Taken(request, send, timer)
         self._act(self._scheduler.submit(session, job))
@@ -143,26 +145,23 @@ class Dispatcher:
                 _log.error("the model is unusable: %s", message.message)
                 self._model, self._loaded = message, None
                 self.refuse(ModelUnavailable(message.message))
-            case Draft() | Block():
+            case Draft() | Block() | Scores():
                 self._progress(message)
-            case Compared():
-                if (taken := self._taken.get(message.id)) is not None:
-                    taken.send(replace(message, id=taken.request.id))
             case Done() | Failed():
                 self._end(message.id, message)
                 self._act(self._scheduler.finished(message.id))
             case _:
                 assert_never(message)
 
-    def _progress(self, message: Draft | Block) -> None:
+    def _progress(self, message: Draft | Block | Scores) -> None:
         taken = self._taken.get(message.id)
         if taken is None:  # it was answered while this was under way
             return
         if isinstance(message, Block):
             taken.request.finished(message)
-        else:
+        elif isinstance(message, Draft):
             taken.request.drafted(message)
-        if isinstance(message, Block) or taken.request.wants_drafts:
+        if not isinstance(message, Draft) or taken.request.wants_drafts:
             taken.send(replace(message, id=taken.request.id))
 
     def _lost(self, detail: str) -> None:
@@ -201,10 +200,15 @@ class Dispatcher:
         self._last_end = self._loop.time()
         model = message.timings if isinstance(message, Done) else Timings()
         timings = taken.request.timings(self._last_end, model)
+        steps = max(timings.steps, taken.request.steps)
+        self._steps += steps
         if isinstance(message, Done):
             self._completed += 1
             message = replace(message, timings=timings)
-        elif message.code not in WITHDRAWN:
+        elif message.code in WITHDRAWN:
+            self._withdrawn += 1
+            self._withdrawn_steps += steps
+        else:
             self._failed += 1
         outcome = message.reason if isinstance(message, Done) else message.code
         id = taken.request.id
@@ -254,4 +258,7 @@ class Dispatcher:
             completed=self._completed,
             failed=self._failed,
             progress=self._loaded,
+            withdrawn=self._withdrawn,
+            steps=self._steps,
+            withdrawn_steps=self._withdrawn_steps,
         )

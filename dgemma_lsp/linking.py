@@ -2,11 +2,10 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 from rich.console import Console
-from rich.status import Status
 
 from dgemma_lsp import client, control, wire
 from dgemma_lsp.errors import DgemmaError, UserError
@@ -16,18 +15,18 @@ LOOK_AGAIN_S = 0.5  # while the model is being loaded
 
 
 @asynccontextmanager
-async def waiting(what: str) -> AsyncIterator[Status | None]:
+async def waiting(what: str) -> AsyncIterator[Callable[[str], None]]:
     """Say on a terminal's stderr what is waited for, once that takes longer than a second.
 
-    The line may be updated; there is none where nobody would see it.
+    What is yielded says something else from then on.
     """
     if not sys.stderr.isatty():
-        yield None
+        yield lambda text: None
         return
     status = Console(stderr=True).status(f"{what} ...")
     timer = asyncio.get_running_loop().call_later(1, status.start)
     try:
-        yield status
+        yield lambda text: status.update(f"{text} ...")
     finally:
         timer.cancel()
         status.stop()
@@ -67,8 +66,8 @@ async def ask(settings: Settings, request: wire.Complete) -> tuple[client.Comple
     """Return the answer and the name of the model that gave it."""
     async with daemon_link(settings) as link:
         doing = "completing" if link.welcome.state == "ready" else "loading the model"
-        async with waiting(f"{link.welcome.model}: {doing}") as line:
-            looking = asyncio.create_task(_show_loading(link, line))
+        async with waiting(f"{link.welcome.model}: {doing}") as tell:
+            looking = asyncio.create_task(_show_loading(link, tell))
             try:
                 return await client.complete(link, request), link.welcome.model
             finally:
@@ -76,12 +75,12 @@ async def ask(settings: Settings, request: wire.Complete) -> tuple[client.Comple
                 await asyncio.wait([looking])
 
 
-async def _show_loading(link: client.Link, line: Status | None) -> None:
-    """Show how much of the model is loaded, until it is; nothing where nobody sees it."""
-    if line is None or link.welcome.state == "ready":
+async def _show_loading(link: client.Link, tell: Callable[[str], None]) -> None:
+    """Show how much of the model is loaded, until it is."""
+    if link.welcome.state == "ready":
         return
     with suppress(DgemmaError):  # the request itself is told what is wrong
         while (report := await control.ask_report(link)).state in ("loading", "restarting"):
-            line.update(f"{report.model}: {control.how_far(report)} ...")
+            tell(f"{report.model}: {control.how_far(report)}")
             await asyncio.sleep(LOOK_AGAIN_S)
-        line.update(f"{report.model}: completing ...")
+        tell(f"{report.model}: completing")

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 
 from dgemma_lsp import follow, wire
-from dgemma_lsp.client import compare
+from dgemma_lsp.client import score
 from dgemma_lsp.config import Config
 from dgemma_lsp.contact import Contact
 from dgemma_lsp.context import for_model, window
@@ -20,6 +20,8 @@ from dgemma_lsp.follow import Change
 from dgemma_lsp.history import History
 from dgemma_lsp.quiet import Place, Reason
 
+# Characters that the model reads: few enough for it to hold, so that none is refused.
+READ_BEFORE, READ_BEHIND = 2000, 60
 JUDGED = 3  # lines at a time, the nearest
 TIRESOME = 3  # offers of the same change that was not made
 REMEMBERED = 50  # offers
@@ -53,7 +55,7 @@ class NextEdit:
         text = place.before + place.after
         found = follow.changes(text, edit, len(place.before))
         for change in [one for one in found if not self._is_tiresome(place, text, one)][:JUDGED]:
-            gain = await self._gain(place, text, change)
+            gain = await self._gain(text, change)
             if gain is None:
                 return None
             if gain >= self.config.completion.next_edit_gain:
@@ -64,43 +66,37 @@ class NextEdit:
     def _is_tiresome(self, place: Place, text: str, change: Change) -> bool:
         return self._offers.count(_key(place, text, change)) >= TIRESOME
 
-    async def _gain(self, place: Place, text: str, change: Change) -> float | None:
+    async def _gain(self, text: str, change: Change) -> float | None:
         """Return how much better the text reads with the change, in nats; None without answer."""
-        message = make_request(next(self._ids), place, text, change, self.config)
+        message = make_request(next(self._ids), text, change)
         deadline_s = self.config.completion.deadline_ms / 1000
         try:
             async with asyncio.timeout(deadline_s + DEADLINE_GRACE_S):
                 link = await self._contact.link()
                 with self._contact.asking():
-                    gains = await compare(link, message)
+                    present, changed = await score(link, message)
         except (TimeoutError, DgemmaError) as exc:
             log.info("%s was not judged: %s", message.id, exc or "no answer in time")
             return None
-        return gains[0] if gains else None
+        return changed - present
 
 
-def make_request(id: str, place: Place, text: str, change: Change, config: Config) -> wire.Compare:
-    """Return what to ask the daemon about a change of a document.
+def make_request(id: str, text: str, change: Change) -> wire.Score:
+    """Return what to ask the daemon: how probable a line is as it stands, and with the change.
 
-    The line end before the line belongs to it: so it is cut into tokens as the model knows it.
+    Both with the beginning of what follows. The line end before the line belongs to it: so it is
+    cut into tokens as the model knows it.
     """
-    options = config.completion
-    around = window(
-        text,
-        change.start,
-        prefix_chars=options.prefix_chars,
-        suffix_chars=options.suffix_chars,
-    )
+    around = window(text, change.start, prefix_chars=READ_BEFORE, suffix_chars=0)
     prefix = for_model(around.prefix)
     lead = "\n" if prefix.endswith("\n") else ""
-    return wire.Compare(
+    behind = for_model(text[change.end : change.end + READ_BEHIND])
+    present = for_model(text[change.start : change.end])
+    return wire.Score(
         id=id,
         prefix=prefix.removesuffix("\n"),
-        present=lead + for_model(text[change.start : change.end]),
-        texts=[lead + for_model(change.text)],
-        suffix=for_model(text[change.end : change.end + options.suffix_chars]),
-        language=place.language,
-        deadline_ms=options.deadline_ms,
+        texts=[lead + present + behind, lead + for_model(change.text) + behind],
+        priority="interactive",
     )
 
 

@@ -32,6 +32,7 @@ DID_FOCUS = "textDocument/didFocus"
 EXPLAIN = "dgemma/explain"
 STATUS = "dgemma/status"
 DRAFT = "dgemma/draft"
+REWRITE = "dgemma/rewrite"
 
 CELL_SCHEME = "vscode-notebook-cell"
 
@@ -109,6 +110,30 @@ class InlineEdit(Struct, frozen=True, rename="camel"):
     position: Position
 
 
+class Range(Struct, frozen=True):
+    """A range in the editor's units."""
+
+    start: Position
+    end: Position
+
+
+class RewriteParams(Struct, frozen=True, rename="camel"):
+    """The parameters of `REWRITE`; of what a mode does not need nothing has to be said."""
+
+    text_document: Document
+    range: Range
+    mode: str
+    instruction: str = ""
+    to: str = ""
+    problem: str = ""
+    keep: tuple[str, ...] = ()
+    strength: Annotated[float, Meta(ge=0, le=1)] | None = None
+    length: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    variants: Annotated[int, Meta(ge=1, le=16)] = 1
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
+    work_done_token: int | str | None = None
+
+
 @attrs.define
 class _Notification:
     """A message of our own: its parameters are read by its handler, with `read`."""
@@ -136,6 +161,7 @@ _OWN: dict[str, type] = {
     DID_FOCUS: _Notification,
     EXPLAIN: _Request,
     INLINE_EDIT: _Request,
+    REWRITE: _Request,
 }
 
 
@@ -245,13 +271,16 @@ def offset_at(document: TextDocument, position: t.Position) -> int:
 
 
 def position_at(document: TextDocument, offset: int) -> t.Position:
-    """Return an index into the document's text as a position in the editor's units."""
-    before = document.source[:offset]
-    line = len(split_lines(before)) - (0 if before.endswith(("\n", "\r")) or not before else 1)
-    start = sum(map(len, document.lines[:line]))
-    return document.position_codec.position_to_client_units(
-        document.lines, t.Position(line, offset - start)
-    )
+    """Return an index into the document's text as a position; the inverse of `offset_at`."""
+    before = 0
+    lines = document.lines
+    for number, line in enumerate(lines):
+        is_last = number + 1 == len(lines)
+        if offset < before + len(line) or (is_last and not line.endswith(("\n", "\r"))):
+            units = document.position_codec.client_num_units(line[: offset - before])
+            return t.Position(number, units)
+        before += len(line)
+    return t.Position(len(lines), 0)
 
 
 def path_of(uri: str) -> Path | None:

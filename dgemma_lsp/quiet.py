@@ -25,6 +25,7 @@ Reason = Literal[
     # by the answer
     "not-confident",
     "repeats",
+    "breaks",
     "empty",
     "deadline",
     # without an answer
@@ -50,6 +51,7 @@ TEXTS: dict[Reason, str] = {
     "rejected-here": "you dismissed a suggestion here; type on, or invoke it by key",
     "not-confident": "the model is not sure enough here; completion.min_confidence sets how sure",
     "repeats": "the model only repeats what stands around the cursor",
+    "breaks": "with what the model writes here the code would not parse",
     "empty": "the model leaves this place empty",
     "deadline": "nothing was certain in time; completion.deadline_ms gives it longer",
     "overtaken": "a newer request or change of the document overtook this one; ask again",

@@ -20,7 +20,7 @@ from enum import IntEnum
 from msgspec import Struct
 
 from dgemma_lsp.errors import Busy, Cancelled, DgemmaError, ModelCrashed, Superseded
-from dgemma_lsp.wire import Compare, Complete, Failed, Job, failed
+from dgemma_lsp.wire import Complete, Failed, Job, failed
 
 LOADS_BEFORE_GIVING_UP = 3
 PATIENCE = 8  # places in a row that go to others before a kind that waits is due
@@ -235,7 +235,7 @@ class Scheduler:
 def _kind(job: Job) -> _Kind:
     if job.priority == "bulk":
         return _Kind.BULK
-    return _Kind.COMPLETION if isinstance(job, Complete | Compare) else _Kind.CHAT
+    return _Kind.COMPLETION if isinstance(job, Complete) else _Kind.CHAT
 
 
 def _has_place(kind: _Kind, held: Mapping[_Kind, int], parallel: int) -> bool:

@@ -19,7 +19,7 @@ from pygls.exceptions import JsonRpcException, PyglsError
 from pygls.lsp.server import LanguageServer
 from pygls.workspace import TextDocument
 
-from dgemma_lsp import __version__, inline_edit, protocol
+from dgemma_lsp import __version__, inline_edit, protocol, rewrite_handlers
 from dgemma_lsp.completer import Answer, Completer
 from dgemma_lsp.config import Config, Paths
 from dgemma_lsp.contact import Contact
@@ -97,6 +97,7 @@ def build(config: Config, paths: Paths, problems: Sequence[str] = ()) -> "Server
     for name, command in commands.items():
         server.command(name)(command)
     inline_edit.register(server, server.next_edit)
+    rewrite_handlers.register(server, server.contact, roots=server.roots)
     return server
 
 

@@ -66,6 +66,8 @@ def script_of(job: wire.Job) -> str:
             return script
         case wire.Chat(messages=[*_, last]):
             return last.content
+        case wire.Rewrite(parts=[first, *_]):
+            return first.text
     raise AssertionError(job)
 
 

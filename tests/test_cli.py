@@ -234,7 +234,7 @@ def test_status_of_a_running_daemon(dgemma: Command) -> None:
     assert outcome.code == 0
     assert f"ws://127.0.0.1:{daemon.port}" in outcome.out
     assert (report["running"], report["model"], report["port"]) == (True, "nano", daemon.port)
-    assert report["requests"] == {"running": 0, "queued": 0, "completed": 0, "failed": 0}
+    assert set(report["requests"].values()) == {0}
 
 
 def test_a_port_in_use_is_named(dgemma: Command, tmp_path: Path) -> None:

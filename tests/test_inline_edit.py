@@ -17,8 +17,8 @@ OLD = 'def f(old):\n    a("😋é", old)\n    return old\n'
 
 async def agreeing(message: wire.Request, send: Send) -> None:
     """Find each text as probable as the present one."""
-    assert isinstance(message, wire.Compare)
-    await send(wire.Compared(id=message.id, gains=[0.0] * len(message.texts)))
+    assert isinstance(message, wire.Score)
+    await send(wire.Scores(id=message.id, log_probs=[0.0] * len(message.texts)))
     await send(wire.Done(id=message.id, reason="eos"))
 
 
@@ -88,7 +88,7 @@ async def test_a_request_for_another_version_than_the_document_has_gets_none(fol
     ):
         await renamed(one)
         assert await edits(one, version=0) == []
-        assert not [m for m in daemon.heard if isinstance(m, wire.Compare)]
+        assert not [m for m in daemon.heard if isinstance(m, wire.Score)]
 
 
 async def test_what_other_servers_count_is_taken_without_a_word(folder: Path) -> None:

@@ -260,30 +260,6 @@ def test_a_frame_is_read_as_it_was_written():
     assert wire.decode_from_model(read_frame(out)) == message
 
 
-def compare(job_id="j", **values):
-    fields = {"prefix": "def add(a, b):", "present": "\n    return a + b"}
-    return wire.Compare(id=job_id, **(fields | values))
-
-
-def test_texts_are_judged_beside_the_present_one(answers):
-    texts = ["\n    return a + b", "\n    b( retrun ++ a]"]
-    compared, done = answer(answers, compare(texts=texts, suffix="\n\n\ndef sub(a, b):\n"))
-    same, noise = compared.gains
-    assert abs(same) < 0.1 and noise < -5
-    assert (done.id, done.reason) == ("j", "eos")
-    assert done.timings.tokens > 0
-
-
-def test_texts_are_judged_at_the_start_of_a_file(answers):
-    [compared, _] = answer(answers, compare(prefix="", present="import os", texts=["imp]ort"]))
-    assert compared.gains[0] < 0
-
-
-def test_a_text_that_is_too_long_to_judge_is_refused(answers):
-    [failed] = answer(answers, compare(texts=[" abc" * 5000]))
-    assert failed.code == "too_large" and "1152" in failed.message
-
-
 def start(config):
     process = subprocess.Popen(
         [sys.executable, "-m", "dgemma_lsp.model_process"],

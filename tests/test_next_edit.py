@@ -38,7 +38,11 @@ class Bench:
 
     @property
     def asked(self) -> list[str]:
-        return [m.texts[0].strip() for m in self.daemon.heard if isinstance(m, wire.Compare)]
+        return [first_line(m.texts[1]) for m in self.daemon.heard if isinstance(m, wire.Score)]
+
+
+def first_line(text: str) -> str:
+    return text.strip().split("\n")[0].strip()
 
 
 Setting = Callable[..., AbstractAsyncContextManager[Bench]]
@@ -53,12 +57,12 @@ async def bench() -> AsyncIterator[Setting]:
         gains: dict[str, float] | None = None, linked: bool = True, **options: object
     ) -> AsyncIterator[Bench]:
         async def script(message: wire.Request, send: Send) -> None:
-            assert isinstance(message, wire.Compare)
+            assert isinstance(message, wire.Score)
             if gains is None:
                 await send(wire.Failed(id=message.id, code="model_failed", message="no"))
                 return
-            values = [gains.get(text.strip(), 0.0) for text in message.texts]
-            await send(wire.Compared(id=message.id, gains=values))
+            gain = gains.get(first_line(message.texts[1]), 0.0)
+            await send(wire.Scores(id=message.id, log_probs=[-50.0, -50.0 + gain]))
             await send(wire.Done(id=message.id, reason="eos"))
 
         completion = Completion(**options)  # type: ignore[arg-type]
@@ -140,14 +144,11 @@ async def test_what_is_not_made_again_and_again_is_offered_no_more(bench: Settin
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_the_model_reads_the_line_end_with_the_line(end: str) -> None:
     text = f"a{end}old{end}b"
-    place = Place(uri=URI, version=1, language="python", path=None, before=text, after="")
     start = text.index("old")
-    request = make_request("1", place, text, Change(start, start + 3, "new"), Config())
-    assert (request.prefix, request.present, request.texts) == ("a", "\nold", ["\nnew"])
-    assert request.suffix == "\nb"
+    request = make_request("1", text, Change(start, start + 3, "new"))
+    assert (request.prefix, request.texts) == ("a", ["\nold\nb", "\nnew\nb"])
 
 
 def test_the_first_line_has_no_line_end_before_it() -> None:
-    place = Place(uri=URI, version=1, language="python", path=None, before="old", after="")
-    request = make_request("1", place, "old", Change(0, 3, "new"), Config())
-    assert (request.prefix, request.present, request.texts) == ("", "old", ["new"])
+    request = make_request("1", "old", Change(0, 3, "new"))
+    assert (request.prefix, request.texts) == ("", ["old", "new"])

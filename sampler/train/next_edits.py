@@ -18,7 +18,6 @@ from dgemma_lsp.config import Config
 from dgemma_lsp.edits import Span
 from dgemma_lsp.follow import LINES, changes, words
 from dgemma_lsp.next_edit import make_request
-from dgemma_lsp.quiet import Place
 from sampler import load as loading
 from sampler.benchmarks import report
 from sampler.benchmarks.report import Row, Section
@@ -47,19 +46,20 @@ class Judged:
         return next((right for gain, right in self.lines if gain >= bound), None)
 
 
-def judged(editor: Editor, trace: Trace, config: Config) -> Judged:
+def judged(editor: Editor, trace: Trace) -> Judged:
     """Have the model judge the lines that follow from an edit."""
     text = trace.edited
     edit = words(text, Span(trace.start, trace.start + len(trace.new)), trace.old)
     assert edit is not None
-    place = Place(uri="", version=0, language="python", path=None, before=text, after="")
     expected = trace.lines()
     lines, first_ms = [], 0.0
     for number, change in enumerate(changes(text, edit, edit.start)):
         began = time.perf_counter()
-        [gain] = editor.compare(make_request(str(number), place, text, change, config))
+        present, changed = editor.score(make_request(str(number), text, change))
         first_ms = first_ms or 1e3 * (time.perf_counter() - began)
-        lines.append((gain, expected.get(text.count("\n", 0, change.start)) == change.text))
+        lines.append(
+            (changed - present, expected.get(text.count("\n", 0, change.start)) == change.text)
+        )
     at = trace.text.count("\n", 0, trace.start)
     return Judged(trace, lines, sum(abs(line - at) < LINES for line in expected), first_ms)
 
@@ -95,11 +95,10 @@ def main(
     model: str, packages: Path | None, places: tuple[Path, ...], traces: int, seed: int
 ) -> None:
     """Rename things in the held-out packages, or in the files at PLACE, and count what follows."""
-    config = Config()
-    editor = Editor.open(loading.load(model), config)
+    editor = Editor.open(loading.load(model), Config())
     files = python_files(places) if places else cases.held_out_files(packages)
     drawn = draw(files, traces, seed)
-    found = [judged(editor, trace, config) for trace in drawn]
+    found = [judged(editor, trace) for trace in drawn]
     rows = [row(bound, found) for bound in BOUNDS]
     times = [one.ms for one in found if one.lines]
     notes = [
