@@ -36,7 +36,23 @@ INSIDE = {
     "syntax": set(),
     "suggestions": set(),
     "scheduler": set(),
-    "chat": set(),
+    "chat": {"checkpoints"},
+    "chat_text": set(),
+    "chat_export": {"chat_text"},
+    "chat_store": set(),
+    "chat_file": {"chat_store"},
+    "audience": set(),
+    "answering": {"audience", "chat", "chat_file", "chat_store", "dispatcher"},
+    "conversations": {
+        "answering",
+        "audience",
+        "chat",
+        "chat_export",
+        "chat_file",
+        "chat_store",
+        "chat_text",
+        "dispatcher",
+    },
     "worker": set(),
     "client": set(),
     "server": {
@@ -44,6 +60,7 @@ INSIDE = {
         "contact",
         "drafts",
         "inline_edit",
+        "menu",
         "next_edit",
         "outcome_log",
         "outcomes",
@@ -51,8 +68,17 @@ INSIDE = {
         "protocol",
         "quiet",
         "recorder",
+        "rewrite_handlers",
         "status",
     },
+    "rewrite_handlers": {"contact", "ignores", "modes", "protocol", "rewriter", "writing"},
+    "rewriter": {"client", "modes", "writing"},
+    "writing": {"context", "ghost", "in_place", "modes", "prose"},
+    "in_place": {"locks", "modes", "prose"},
+    "modes": set(),
+    "prose": set(),
+    "locks": set(),
+    "write_file": {"at_cursor", "context", "linking", "modes", "rewriter", "settings", "writing"},
     "completer": {
         "ahead",
         "client",
@@ -84,23 +110,33 @@ INSIDE = {
     "ignores": set(),
     "status": set(),
     "protocol": {"context"},
+    "menu": set(),
     "edits": set(),
     "outcomes": {"edits"},
     "outcome_log": {"outcomes"},
     "recorder": {"outcome_log", "outcomes"},
     "stats": {"outcomes"},
-    "daemon": {"admission", "dispatcher", "loopback", "runtime", "session", "worker"},
+    "daemon": {
+        "admission",
+        "conversations",
+        "dispatcher",
+        "loopback",
+        "runtime",
+        "session",
+        "worker",
+    },
     "admission": set(),
     "loopback": {"admission", "dispatcher", "http_errors"},
     "http_errors": set(),
-    "session": {"dispatcher", "outbox"},
+    "session": {"conversations", "dispatcher", "outbox"},
     "dispatcher": {"inflight", "jobs", "scheduler", "worker"},
     "jobs": {"chat"},
     "inflight": set(),
     "outbox": set(),
     "runtime": set(),
     "model_process": {"answers"},
-    "answers": set(),
+    "answers": {"rewrite_answers"},
+    "rewrite_answers": set(),
     "progress": set(),
     "checkpoints": set(),
     "settings": {"checkpoints", "overlay", "runtime"},
@@ -134,7 +170,12 @@ INSIDE = {
 }
 
 # Who may import a package that is heavy or that belongs to one duty; nobody else does.
-IN_THE_MODEL_PROCESS = {"sampler", "dgemma_lsp.model_process", "dgemma_lsp.answers"}
+IN_THE_MODEL_PROCESS = {
+    "sampler",
+    "dgemma_lsp.model_process",
+    "dgemma_lsp.answers",
+    "dgemma_lsp.rewrite_answers",
+}
 RESERVED = {
     "torch": IN_THE_MODEL_PROCESS,
     "transformers": IN_THE_MODEL_PROCESS,
@@ -150,19 +191,24 @@ RESERVED = {
         "sampler.train.next_edits",
         "sampler.train.quality",
     },
+    "sqlite3": {"dgemma_lsp.chat_store"},
     # The replay is an editor: it speaks the other side of the protocol.
     "pygls": {
         "dgemma_lsp.server",
         "dgemma_lsp.protocol",
         "dgemma_lsp.replay",
         "dgemma_lsp.inline_edit",
+        "dgemma_lsp.rewrite_handlers",
     },
     "lsprotocol": {
+        "dgemma_lsp.inline_edit",
+        "dgemma_lsp.menu",
         "dgemma_lsp.server",
         "dgemma_lsp.protocol",
         "dgemma_lsp.replay",
-        "dgemma_lsp.inline_edit",
+        "dgemma_lsp.rewrite_handlers",
     },
+    "markdown_it": {"dgemma_lsp.prose"},
     "websockets": {
         "dgemma_lsp.client",
         "dgemma_lsp.terminal_chat",
@@ -181,6 +227,9 @@ RESERVED = {
 }
 
 PURE = [
+    "audience",
+    "chat_export",
+    "chat_text",
     "wire_schema",
     "scheduler",
     "context",
@@ -206,6 +255,11 @@ PURE = [
     "replay_figures",
     "batch_lines",
     "batch_queue",
+    "in_place",
+    "locks",
+    "modes",
+    "prose",
+    "writing",
 ]
 
 TOP_LEVEL = {"pyproject.toml", "dgemma_lsp", "sampler", "editors", "tests", "README.md", "LICENSE"}
@@ -284,7 +338,8 @@ def test_canvas_and_params_never_import_transformers(name: str) -> None:
 
 def test_the_command_line_imports_a_process_only_inside_its_subcommand() -> None:
     top = siblings(ROOT / "dgemma_lsp" / "cli.py", top_only=True)
-    assert top & {"daemon", "server", "worker", "model_process", "answers"} == set()
+    processes = {"daemon", "server", "worker", "model_process", "answers", "rewrite_answers"}
+    assert top & processes == set()
 
 
 @pytest.mark.parametrize("name", PURE)

@@ -72,7 +72,11 @@ export async function rewriteSelection(server: Server): Promise<void> {
 }
 
 /** Return the answer; undefined where the user took the question back or was told why not. */
-async function ask(client: LanguageClient, chosen: Mode, params: object): Promise<Answer | undefined> {
+async function ask(
+  client: LanguageClient,
+  chosen: Mode,
+  params: object,
+): Promise<Answer | undefined> {
   const options = {
     location: vscode.ProgressLocation.Notification,
     title: `DGemma: ${chosen.label}`,
