@@ -18,7 +18,9 @@ _DECLARES = re.compile(r"\b(?:def|class|function|func|fn|fun|struct|enum|interfa
 _KEYWORD = re.compile(r"\b(?:let|const|var|val|auto|as|for)\s+(?:[(\[{]?[\w\s,*]*,\s*)?$")
 _ASSIGNED = re.compile(r"(?:\s*,\s*[\w.*]+)*\s*(?::[^=\n]+?|:)?=(?!=)")
 _HEADER = re.compile(
-    r"\s*(?:async\s+)?(?:def|class|function|func|fn|fun)\b|.*\)\s*(?:->.*)?[:{]\s*$"
+    r"\s*(?:async\s+)?(?:def|class|function|func|fn|fun)\b"
+    r"|(?!\s*(?:\}\s*)?(?:if|elif|else|for|while|with|async|switch|match|catch|except|do|return)\b)"
+    r".*\)\s*(?:->.*)?[:{]\s*$"
 )
 _TRIPLE = ('"""', "'''")
 _REMARKS = ("#", "//", "--")

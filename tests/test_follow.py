@@ -58,6 +58,11 @@ def found(marked: str, old: str, new: str, times: int = 1) -> list[str]:
             id="a loop's variable",
         ),
         pytest.param(
+            "def f(b):\n    if g(b):\n        ¦new = 1\n    return old\n",
+            ["return new"],
+            id="a variable that gets its name in a block of its function",
+        ),
+        pytest.param(
             "function f(b) {\n  const ¦new = b;\n  return old;\n}\nlet x = old;\n",
             ["return new;"],
             id="a variable of JavaScript",
@@ -98,6 +103,9 @@ def test_another_name_is_given_to_a_thing_wherever_it_is_used(
         pytest.param("def f(¦new, b):\n    b = new\n    return old\n", id="a name that is there"),
         pytest.param("def old():\n    pass\n\n¦new = 1\nold()\n", id="the other is defined"),
         pytest.param("import new\n\n¦new = 1\nold()\n", id="the new one is imported"),
+        pytest.param(
+            "def f(old):\n    if g(1):\n        ¦new = 1\n        h(old)\n", id="assigned before"
+        ),
         pytest.param("def f():\n    g(¦new=1)\n    return old\n", id="a keyword"),
         pytest.param("def f():\n    ¦new == 1\n    return old\n", id="a comparison"),
     ],
