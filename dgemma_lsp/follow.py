@@ -70,9 +70,48 @@ def changes(text: str, edit: Replaced, cursor: int) -> list[Change]:
     places = [at for at in _occurrences(text, edit.old, reach) if _is_code(text, at)]
     if edit.times == 1 and not _renames(text, edit, reach, places):
         return []
-    alike = [at for at in places if _is_alike(text, at, edit)]
+    return _changed(text, [at for at in places if _is_alike(text, at, edit)], edit, cursor)
+
+
+def exports(text: str, edit: Replaced) -> bool:
+    """Tell whether the edit gives another name to what other documents may take from this one."""
+    start, end = _line(text, edit.start)
+    return _indent(text[start:end]) == 0 and _declares(text, edit.start)
+
+
+def elsewhere(text: str, edit: Replaced, module: str, cursor: int) -> list[Change]:
+    """Return the lines of another document that may follow, which takes the name from `module`.
+
+    These are its imports, and near the cursor the uses of what they bring.
+    """
+    near = _near(text, cursor)
+    named = re.compile(rf"(?<!\w){re.escape(module)}(?!\w)")
+    imported = any(
+        _imports(text, at) and named.search(text, *_line(text, at))
+        for word in (edit.old, edit.new)
+        for at in _occurrences(text, word, Span(0, len(text)))
+    )
+
+    def is_meant(at: int) -> bool:
+        if _imports(text, at):
+            return named.search(text, *_line(text, at)) is not None
+        if not near.start <= at < near.end or not _is_code(text, at) or _is_keyword(text, at, edit):
+            return False
+        if _is_attribute(text, at):
+            return (
+                re.search(rf"(?<![\w.]){re.escape(module)}\.$", text[_line(text, at)[0] : at])
+                is not None
+            )
+        return imported
+
+    places = _occurrences(text, edit.old, Span(0, len(text)))
+    return _changed(text, [at for at in places if is_meant(at)], edit, cursor)
+
+
+def _changed(text: str, places: Sequence[int], edit: Replaced, cursor: int) -> list[Change]:
+    """Return the lines of these places with the new word, the nearest below the cursor first."""
     lines: dict[tuple[int, int], list[int]] = {}
-    for at in alike:
+    for at in places:
         lines.setdefault(_line(text, at), []).append(at)
     found = [
         Change(start, end, _replace(text[start:end], [at - start for at in inside], edit))
@@ -210,12 +249,17 @@ def _is_code(text: str, at: int) -> bool:
 
 def _is_alike(text: str, at: int, edit: Replaced) -> bool:
     """Tell whether the word can mean the same there: attributes and keywords are named apart."""
-    behind = text[at + len(edit.old) : at + len(edit.old) + 2]
-    if behind.startswith("=") and behind != "==":
+    if _is_keyword(text, at, edit):
         return False
     if not _declares(text, edit.start):
         return _is_attribute(text, at) == _is_attribute(text, edit.start)
     return _is_attribute(text, at) or not _is_method(text, edit.start)
+
+
+def _is_keyword(text: str, at: int, edit: Replaced) -> bool:
+    """Tell whether a place names an argument that is handed over."""
+    behind = text[at + len(edit.old) : at + len(edit.old) + 2]
+    return behind.startswith("=") and behind != "=="
 
 
 def _is_method(text: str, at: int) -> bool:

@@ -21,6 +21,7 @@ class _Edited(Struct):
     base: str
     span: Span
     done: deque[Replaced]
+    order: int  # of the last edit, among those of all documents
 
 
 class History:
@@ -28,10 +29,11 @@ class History:
 
     def __init__(self) -> None:
         self._documents: dict[str, _Edited] = {}
+        self._edits = 0
 
     def opened(self, uri: str, text: str) -> None:
         """Take note of a document as it is before anything is edited."""
-        self._documents[uri] = _Edited(text, text, Span(0, 0), deque(maxlen=REMEMBERED))
+        self._documents[uri] = _Edited(text, text, Span(0, 0), deque(maxlen=REMEMBERED), 0)
 
     def changed(self, uri: str, text: str) -> None:
         """Take note of a document's new text."""
@@ -48,7 +50,8 @@ class History:
                 edited.done.append(replaced)
             edited.base, edited.span = edited.text, Span(edit.start, edit.start + edit.added)
         edited.done = deque((_moved(one, edit) for one in edited.done), REMEMBERED)
-        edited.text = text
+        self._edits += 1
+        edited.text, edited.order = text, self._edits
         return None
 
     def closed(self, uri: str) -> None:
@@ -66,6 +69,22 @@ class History:
         alike = [one for one in edited.done if (one.old, one.new) == (newest.old, newest.new)]
         first = alike[0] if alike else newest
         return first._replace(times=len(alike) + 1)
+
+    def elsewhere(self, uri: str) -> tuple[str, str, Replaced] | None:
+        """Return the other document that was edited last, its text, and the word replaced there.
+
+        None where another edit of this document has come since, but for the same replacement.
+        """
+        others = [(one.order, other) for other, one in self._documents.items() if other != uri]
+        order, other = max(others, default=(0, ""))
+        if order == 0 or (edit := self.last(other)) is None:
+            return None
+        own, own_edit = self._documents.get(uri), self.last(uri)
+        if own is not None and own.order > order:
+            same = own_edit is not None and (own_edit.old, own_edit.new) == (edit.old, edit.new)
+            if not same:
+                return None
+        return other, self._documents[other].text, edit
 
 
 def _touches(edit: Edit, span: Span) -> bool:

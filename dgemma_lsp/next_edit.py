@@ -9,6 +9,8 @@ import itertools
 import logging
 from collections import deque
 from collections.abc import Callable
+from pathlib import PurePosixPath
+from urllib.parse import unquote, urlsplit
 
 from dgemma_lsp import follow, wire
 from dgemma_lsp.client import score
@@ -46,14 +48,13 @@ class NextEdit:
 
     async def propose(self, place: Place) -> Change | None:
         """Return the line that should change next, and how; None where nothing is known."""
-        edit = self.history.last(place.uri)
         # Nobody waits for this: a daemon that was stopped stays so.
-        if edit is None or not self.config.completion.next_edit or not self._contact.linked:
+        if not self.config.completion.next_edit or not self._contact.linked:
             return None
         if self._why_off(place) is not None:
             return None
         text = place.before + place.after
-        found = follow.changes(text, edit, len(place.before))
+        found = self._here(place, text) or self._from_elsewhere(place, text)
         for change in [one for one in found if not self._is_tiresome(place, text, one)][:JUDGED]:
             gain = await self._gain(text, change)
             if gain is None:
@@ -62,6 +63,21 @@ class NextEdit:
                 self._offers.append(_key(place, text, change))
                 return change
         return None
+
+    def _here(self, place: Place, text: str) -> list[Change]:
+        edit = self.history.last(place.uri)
+        return [] if edit is None else follow.changes(text, edit, len(place.before))
+
+    def _from_elsewhere(self, place: Place, text: str) -> list[Change]:
+        """Return what follows here from a name that was given anew in another document."""
+        if (last := self.history.elsewhere(place.uri)) is None:
+            return []
+        other, its_text, edit = last
+        path = PurePosixPath(unquote(urlsplit(other).path))
+        module = path.parent.name if path.stem == "__init__" else path.stem
+        if not module or not follow.exports(its_text, edit):
+            return []
+        return follow.elsewhere(text, edit, module, len(place.before))
 
     def _is_tiresome(self, place: Place, text: str, change: Change) -> bool:
         return self._offers.count(_key(place, text, change)) >= TIRESOME

@@ -3,7 +3,7 @@
 import pytest
 
 from dgemma_lsp.edits import Span
-from dgemma_lsp.follow import Change, Replaced, changes, smallest, words
+from dgemma_lsp.follow import Change, Replaced, changes, elsewhere, exports, smallest, words
 
 
 @pytest.mark.parametrize(
@@ -118,6 +118,52 @@ def test_what_was_done_twice_is_done_again() -> None:
     assert found("def f():\n    g(¦new)\n    h(new)\n    return old\n", "old", "new", 2) == [
         "return new"
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        pytest.param(
+            "from pkg.mod import old, x\n\nold(a.old, old=1)\nmod.old()\n",
+            ["from pkg.mod import new, x", "new(a.old, old=1)", "mod.new()"],
+            id="an imported name and its uses",
+        ),
+        pytest.param(
+            "from .mod import new\n\nold()\n", ["new()"], id="the import is changed already"
+        ),
+        pytest.param(
+            "import pkg.mod as m\nfrom pkg import mod\n\nmod.old()\nold()\nx.mod.old()\n",
+            ["mod.new()"],
+            id="an attribute of the module",
+        ),
+        pytest.param(
+            "import { old } from './mod';\nold();\n",
+            ["import { new } from './mod';", "new();"],
+            id="an import of JavaScript",
+        ),
+        pytest.param("from other import old\nold()\n", [], id="the name of another module"),
+        pytest.param("def old(): ...\nold()\n", [], id="a name of its own"),
+    ],
+)
+def test_what_was_given_another_name_in_one_document_is_used_in_others(
+    text: str, lines: list[str]
+) -> None:
+    found = elsewhere(text, Replaced(4, "old", "new"), "mod", 0)
+    assert [change.text for change in found] == lines
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "expected"),
+    [
+        ("def new(): ...\n", 4, True),
+        ("class new: ...\n", 6, True),
+        ("class A:\n    def new(self): ...\n", 17, False),
+        ("new = 1\n", 0, False),
+    ],
+)
+def test_other_documents_take_functions_and_classes(text: str, start: int, expected: bool) -> None:
+    assert text.startswith("new", start)
+    assert exports(text, Replaced(start, "old", "new")) is expected
 
 
 def test_the_nearest_below_the_cursor_comes_first() -> None:

@@ -70,3 +70,33 @@ def test_a_closed_document_has_no_edits() -> None:
     assert history.last(URI) == Replaced(0, "old", "new")
     history.closed(URI)
     assert history.last(URI) is None
+
+
+OTHER = "file:///b.py"
+RENAMED = Replaced(0, "old", "new")
+
+
+def two_documents() -> History:
+    history = History()
+    history.opened(URI, "old\n")
+    history.opened(OTHER, "a\nold\n")
+    history.changed(URI, "new\n")
+    return history
+
+
+def test_the_last_edit_of_another_document_is_known() -> None:
+    history = two_documents()
+    assert history.elsewhere(OTHER) == (URI, "new\n", RENAMED)
+    assert history.elsewhere(URI) is None
+
+
+def test_an_edit_of_its_own_ends_what_follows_from_another_document() -> None:
+    history = two_documents()
+    history.changed(OTHER, "ab\nold\n")
+    assert history.elsewhere(OTHER) is None
+
+
+def test_the_same_replacement_does_not_end_it() -> None:
+    history = two_documents()
+    history.changed(OTHER, "a\nnew\n")
+    assert history.elsewhere(OTHER) == (URI, "new\n", RENAMED)

@@ -135,6 +135,17 @@ async def test_a_model_that_fails_is_no_error(bench: Setting) -> None:
         assert await one.proposed() is None
 
 
+async def test_a_function_that_got_another_name_is_followed_into_another_document(
+    bench: Setting,
+) -> None:
+    async with bench({}) as one:
+        one.next_edit.history.opened("file:///lib/mod.py", "def old(): ...\n")
+        one.next_edit.history.changed("file:///lib/mod.py", "def fresh(): ...\n")
+        text = "from lib.mod import old\n\nold()\n"
+        one.next_edit.history.opened(URI, text)
+        assert await one.proposed(text) == "from lib.mod import fresh"
+
+
 async def test_what_is_not_made_again_and_again_is_offered_no_more(bench: Setting) -> None:
     async with bench({}) as one:
         assert [await one.proposed() for _ in range(TIRESOME)] == ["a(new)"] * TIRESOME
