@@ -73,9 +73,12 @@ def draw(files: Sequence[Path], count: int, seed: int) -> list[Trace]:
     read = [(file, file.read_text(encoding="utf-8-sig")) for file in files]
     words = sorted({word for _, text in read for word in re.findall(r"[^\W\d]\w{2,15}", text)})
     found: dict[str, list[Trace]] = {kind: [] for kind in KINDS}
+    known: dict[Path, dict[str, list[Name]]] = {}
     for _ in range(100 * count):
         file, text = rng.choice(read)
-        names = {LOCAL: list(local_names(text)), FUNCTION: list(functions(text))}
+        if file not in known:
+            known[file] = {LOCAL: list(local_names(text)), FUNCTION: list(functions(text))}
+        names = known[file]
         for kind in KINDS:
             if len(found[kind]) < count and (trace := _trace(kind, file, text, names, words, rng)):
                 found[kind].append(trace)
