@@ -179,7 +179,7 @@ class _Asking:
         self._screen.took(record.tokens if isinstance(record, Result) else 0)
 
 
-async def _model_ready(link: client.Link, tell: Callable[[str], None]) -> None:
+async def _model_ready(link: client.Link, tell: Callable[[str], None] = lambda text: None) -> None:
     """Wait for a model that is being loaded, and tell how far it is.
 
     Raises ModelUnavailable where that does not end.
