@@ -15,7 +15,6 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from itertools import count
 from pathlib import Path
 
 from aiohttp import web
@@ -50,7 +49,6 @@ class Daemon:
         self._sessions: set[Session] = set()
         self._nobody = asyncio.Event()
         self._nobody.set()
-        self._numbers = count(1)
 
     async def attend(
         self, encode: Callable[[Response], str | bytes], request: web.Request
@@ -66,7 +64,7 @@ class Daemon:
         )
         await connection.prepare(request)
         session = Session(
-            next(self._numbers),
+            self.dispatcher.new_session(),
             connection,
             request,
             encode=encode,
@@ -169,9 +167,8 @@ async def serving(
             daemon.port = opened.getsockname()[1]
             door = Door(token, origins=config.daemon.origins, public=loopback.PUBLIC)
             talk = partial(daemon.attend, wire.encode_json)
-            runners.append(
-                await _listen(loopback.application(door, talk, daemon.dispatcher), opened)
-            )
+            app = loopback.application(door, talk, daemon.dispatcher, config.completion)
+            runners.append(await _listen(app, opened))
             runtime.write_endpoint(
                 paths.endpoint, runtime.Endpoint(port=daemon.port, token=token, pid=os.getpid())
             )

@@ -14,20 +14,27 @@ from aiohttp.typedefs import Handler, Middleware
 
 from dgemma_lsp import http_errors, wire
 from dgemma_lsp.admission import Door
+from dgemma_lsp.config import Completion
 from dgemma_lsp.dispatcher import Dispatcher
 from dgemma_lsp.errors import DgemmaError, Unauthorized
+from dgemma_lsp.infill_api import InfillApi
+from dgemma_lsp.openai_api import OpenAiApi
 
 PUBLIC = {"/health"}
 
 Talk = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def application(door: Door, talk: Talk, dispatcher: Dispatcher) -> web.Application:
+def application(
+    door: Door, talk: Talk, dispatcher: Dispatcher, options: Completion
+) -> web.Application:
     """Return what serves the port; `talk` serves a WebSocket from its opening to its end."""
     app = web.Application(
         middlewares=[_keep_out(door), _tell_errors], client_max_size=wire.MAX_FRAME_BYTES
     )
     app.add_routes([web.get("/", _only_upgraded(talk)), web.get("/health", _health(dispatcher))])
+    app.add_routes(OpenAiApi(dispatcher).routes())
+    app.add_routes(InfillApi(dispatcher, options).routes())
     return app
 
 
