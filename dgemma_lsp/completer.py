@@ -200,7 +200,8 @@ class Completer:
 
     def _run(self, place: Place, priority: wire.Priority, keep: Keep) -> Run[Answer]:
         """Ask the model; what is shown of its answer goes to `keep`."""
-        previous = self._suggestions.find(place.uri, place.before, place.after).previous
+        # Looked for behind what is shown, the suggestion would count as typed and be forgotten.
+        previous = "" if priority == "bulk" else self._previous(place)
         request = make_request(
             next(self._ids), place, self.config, previous=previous, priority=priority
         )
@@ -224,6 +225,9 @@ class Completer:
         run = Run(place, ask)
         run.when_done(lambda: self._steps.update({place.uri: run.steps}))
         return run
+
+    def _previous(self, place: Place) -> str:
+        return self._suggestions.find(place.uri, place.before, place.after).previous
 
     def _show_drafts(self, run: Run[Answer]) -> None:
         max_lines = self.config.completion.max_lines

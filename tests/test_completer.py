@@ -404,6 +404,17 @@ async def test_what_is_prepared_is_given_up_when_anything_else_is_asked(bench: S
         assert (await other).texts == ["bar"]
 
 
+async def test_what_is_shown_can_be_typed_while_the_next_is_prepared(bench: Setting) -> None:
+    held = Held("foo", "(1)")
+    async with bench(held, PREPARING) as one:
+        question = asyncio.create_task(one.completer.complete(place("x = ¦\n")))
+        await held.answer()
+        assert (await question).texts == ["foo"]
+        await one.daemon.heard_of(wire.Complete, 2)
+        one.completer.changed(URI, None, "x = f\n", 0)
+        assert await one.texts("x = f¦\n") == ["oo"]
+
+
 async def test_what_is_prepared_starts_no_daemon(
     bench: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
