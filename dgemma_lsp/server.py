@@ -38,7 +38,7 @@ from dgemma_lsp.protocol import (
     offset_at,
     path_of,
 )
-from dgemma_lsp.quiet import TEXTS, Place, Reason
+from dgemma_lsp.quiet import Place, Reason, resuming, text_of
 from dgemma_lsp.recorder import Recorder
 from dgemma_lsp.status import Status
 
@@ -119,6 +119,7 @@ class Server(LanguageServer):
         self.recorder = Recorder(OutcomeLog(paths.outcomes), config.editor)
         self.newest = Newest()
         self.starting: asyncio.Task[None] | None = None
+        self.resume = resuming("")  # what the person resumes completion by
         self.cursors: dict[str, Cursor] = {}  # where it was asked last
         self._base = config
         self._problems = list(problems)
@@ -225,6 +226,8 @@ async def initialize(ls: Server, params: t.InitializeParams) -> None:
         list(base.folders.values()),
         base.position_encoding,
     )
+    ls.resume = resuming(params.client_info.name if params.client_info else "")
+    ls.contact.resumed_by(ls.resume)
     ls.set_options("initializationOptions", params.initialization_options)
 
 
@@ -313,7 +316,7 @@ async def explain(ls: Server, params: Any) -> dict[str, str]:
         position = t.Position(here.position.line, here.position.character)
         cursor = locate(ls, document, t.Range(position, position))
         reason = await ls.completer.explain(cursor.place)
-    return {"reason": reason, "text": TEXTS[reason]}
+    return {"reason": reason, "text": text_of(reason, ls.resume)}
 
 
 # -- commands ------------------------------------------------------------------------------------

@@ -1,10 +1,12 @@
 """For tests of the daemon: the real one over the scripted model process, and clients for it."""
 
 import asyncio
+import json
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from http.client import HTTPConnection
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -121,6 +123,22 @@ async def on_loopback(paths: Paths) -> AsyncIterator[Client]:
         await client.send(Hello(protocol=wire.PROTOCOL, client="test"))
         assert isinstance(await client.receive(), wire.Welcome)
         yield client
+
+
+async def get(paths: Paths, path: str, **headers: str) -> tuple[int, dict[str, str], Any]:
+    """The status, the headers and the JSON of an answer; "{token}" becomes the token."""
+
+    def ask() -> tuple[int, dict[str, str], Any]:
+        there = endpoint(paths)
+        connection = HTTPConnection("127.0.0.1", there.port)
+        named = {name: value.format(token=there.token) for name, value in headers.items()}
+        connection.request("GET", path.format(token=there.token), headers=named)
+        answer = connection.getresponse()
+        told = answer.status, dict(answer.headers), json.loads(answer.read())
+        connection.close()
+        return told
+
+    return await asyncio.to_thread(ask)
 
 
 NUMBERS = count()

@@ -11,7 +11,14 @@ ROOT = Path(__file__).parent.parent
 APPLICATION = sorted((ROOT / "dgemma_lsp").glob("*.py"))
 MODULES = [*APPLICATION, *sorted((ROOT / "sampler").rglob("*.py"))]
 
-COMMON = {"wire", "config", "errors", ""}  # "" is the package itself: its version
+COMMON = {
+    "wire",
+    "wire_chat",
+    "wire_types",
+    "config",
+    "errors",
+    "",
+}  # "" is the package itself: its version
 
 # What a module of dgemma_lsp may import of dgemma_lsp, besides COMMON.
 INSIDE = {
@@ -20,9 +27,13 @@ INSIDE = {
     "cli": {"*"},
     "config": set(),
     "wire": set(),
+    "wire_chat": set(),
+    "wire_types": set(),
+    "wire_schema": set(),
     "errors": set(),
     "context": set(),
     "ghost": set(),
+    "syntax": set(),
     "suggestions": set(),
     "scheduler": set(),
     "chat": set(),
@@ -55,14 +66,15 @@ INSIDE = {
         "contact",
         "context",
         "drafts",
-        "ghost",
         "ignores",
         "neighbours",
         "pace",
         "quiet",
         "runs",
         "suggestions",
+        "verdict",
     },
+    "verdict": {"client", "ghost", "quiet", "syntax"},
     "ahead": {"outcomes", "quiet", "runs", "suggestions"},
     "runs": {"edits", "quiet", "suggestions"},
     "neighbours": {"context"},
@@ -78,8 +90,10 @@ INSIDE = {
     "outcome_log": {"outcomes"},
     "recorder": {"outcome_log", "outcomes"},
     "stats": {"outcomes"},
-    "daemon": {"admission", "dispatcher", "runtime", "session", "worker"},
+    "daemon": {"admission", "dispatcher", "loopback", "runtime", "session", "worker"},
     "admission": set(),
+    "loopback": {"admission", "dispatcher", "http_errors"},
+    "http_errors": set(),
     "session": {"dispatcher", "outbox"},
     "dispatcher": {"inflight", "jobs", "scheduler", "worker"},
     "jobs": {"chat"},
@@ -93,10 +107,10 @@ INSIDE = {
     "checkpoints": set(),
     "settings": {"checkpoints", "overlay", "runtime"},
     "overlay": set(),
-    "linking": {"client", "settings"},
+    "linking": {"client", "control", "settings"},
     "control": {"client"},
-    "at_cursor": {"client", "context", "ghost"},
-    "bench": {"at_cursor", "client"},
+    "at_cursor": {"client", "context", "quiet", "verdict"},
+    "bench": {"at_cursor", "client", "syntax"},
     "batch": {
         "batch_files",
         "batch_lines",
@@ -111,6 +125,9 @@ INSIDE = {
     "batch_lines": {"at_cursor", "client"},
     "batch_progress": {"control"},
     "batch_queue": set(),
+    "keystrokes": {"edits"},
+    "replay": {"control", "edits", "keystrokes", "protocol", "replay_figures", "settings"},
+    "replay_figures": {"outcomes"},
     "tune": {"at_cursor", "bench", "client"},
     "tune_plot": {"tune"},
     "demo": {"client", "context", "ghost", "progress"},
@@ -124,6 +141,13 @@ IN_THE_MODEL_PROCESS = {
     "dgemma_lsp.model_process",
     "dgemma_lsp.answers",
     "dgemma_lsp.rewrite_answers",
+}
+# The replay is an editor: it speaks the other side of the protocol.
+SPEAK_LSP = {
+    "dgemma_lsp.server",
+    "dgemma_lsp.protocol",
+    "dgemma_lsp.rewrite_handlers",
+    "dgemma_lsp.replay",
 }
 RESERVED = {
     "torch": IN_THE_MODEL_PROCESS,
@@ -139,23 +163,28 @@ RESERVED = {
         "sampler.train.humaneval",
         "sampler.train.quality",
     },
-    "pygls": {"dgemma_lsp.server", "dgemma_lsp.protocol", "dgemma_lsp.rewrite_handlers"},
-    "lsprotocol": {"dgemma_lsp.server", "dgemma_lsp.protocol", "dgemma_lsp.rewrite_handlers"},
+    "pygls": SPEAK_LSP,
+    "lsprotocol": SPEAK_LSP,
     "markdown_it": {"dgemma_lsp.prose"},
     "websockets": {
-        "dgemma_lsp.daemon",
-        "dgemma_lsp.session",
-        "dgemma_lsp.admission",
         "dgemma_lsp.client",
         "dgemma_lsp.terminal_chat",
     },
+    "aiohttp": {
+        "dgemma_lsp.daemon",
+        "dgemma_lsp.session",
+        "dgemma_lsp.admission",
+        "dgemma_lsp.loopback",
+        "dgemma_lsp.http_errors",
+    },
     "matplotlib": {"dgemma_lsp.tune_plot"},
     "plotext": {"dgemma_lsp.tune_plot"},
-    "tomlkit": {"dgemma_lsp.tune"},
+    "tomlkit": {"dgemma_lsp.replay", "dgemma_lsp.tune"},
     "click": {"dgemma_lsp.cli", "sampler.bench", "sampler.train"},
 }
 
 PURE = [
+    "wire_schema",
     "scheduler",
     "context",
     "ghost",
@@ -169,10 +198,13 @@ PURE = [
     "quiet",
     "stats",
     "status",
+    "verdict",
     "chat",
     "jobs",
     "inflight",
+    "keystrokes",
     "outbox",
+    "replay_figures",
     "batch_lines",
     "batch_queue",
     "in_place",
@@ -241,11 +273,11 @@ def test_a_reserved_package_is_imported_only_where_it_belongs(path: Path) -> Non
             )
 
 
-@pytest.mark.parametrize("name", ["wire", "config", "errors"])
+@pytest.mark.parametrize("name", sorted(COMMON - {""}))
 def test_what_everyone_imports_needs_the_standard_library_and_msgspec_only(name: str) -> None:
     path = ROOT / "dgemma_lsp" / f"{name}.py"
     assert packages(path) <= sys.stdlib_module_names | {"msgspec", "dgemma_lsp"}
-    assert siblings(path) <= {"wire", "config", "errors"} - {name}
+    assert siblings(path) <= COMMON - {name, ""}
 
 
 @pytest.mark.parametrize("name", ["canvas", "params"])

@@ -53,6 +53,19 @@ async def test_done_carries_the_times_of_the_daemon_and_the_counts_of_the_model(
     assert (done.timings.tokens, done.timings.steps) == (5, 2)
 
 
+async def test_the_report_counts_steps_and_those_for_withdrawn_requests(paths: Paths) -> None:
+    async with serving(paths), on_socket(paths) as client:
+        await client.ask(complete("done", "/echo x"))
+        await client.send(complete("withdrawn", "/drafts 3\n/hang", drafts=True))
+        drafts = [await client.receive() for _ in range(3)]
+        assert all(isinstance(draft, Draft) for draft in drafts)
+        await client.send(Cancel(id="withdrawn"))
+        await client.until_end("withdrawn")
+        report = await client.report()
+    assert (report.completed, report.withdrawn, report.failed) == (1, 1, 0)
+    assert (report.steps, report.withdrawn_steps) == (5, 3)
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 async def test_drafts_reach_the_client_that_asked_for_them_and_no_other(
     paths: Paths, wanted: bool
@@ -77,6 +90,18 @@ async def test_requests_sent_while_the_model_loads_are_answered_when_it_is_ready
         await asyncio.to_thread(fifo.write_bytes, b"go")
         answers = await client.until_end("1", "2")
     assert (texts(answers["1"]), texts(answers["2"])) == (["x"], ["y"])
+
+
+async def test_how_much_of_the_model_is_loaded_is_reported_until_it_is_ready(
+    paths: Paths,
+) -> None:
+    fifo = paths.runtime.parent / "fifo"
+    os.mkfifo(fifo)
+    async with serving(paths, configured(f"fake-waits:{fifo}")), on_socket(paths) as client:
+        await client.report_when(lambda report: report.progress == 45)
+        await asyncio.to_thread(fifo.write_bytes, b"go")
+        ready = await client.report_when(lambda report: report.state == "ready")
+    assert ready.progress is None
 
 
 async def test_two_connections_with_the_same_ids_are_answered_each_for_itself(

@@ -21,6 +21,7 @@ from dgemma_lsp.config import Editor as EditorOptions
 from dgemma_lsp.ignores import NAME
 from dgemma_lsp.outcome_log import OutcomeLog
 from dgemma_lsp.outcomes import Ended
+from dgemma_lsp.showing import SPARES
 
 URI = "file:///tmp/a%20b/wörld.py"
 # What is prepared meanwhile is another request, for which a test must ask.
@@ -285,6 +286,7 @@ async def test_a_request_says_what_the_daemon_must_know(folder: Path) -> None:
             language="elvish",
             trigger="invoked",
             candidates=4,
+            spares=SPARES,
             max_lines=7,
             deadline_ms=777,
             drafts=True,

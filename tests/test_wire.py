@@ -62,6 +62,7 @@ RESPONSES: list[wire.Response] = [
     Report(id="3", version="1", model="nano", state="ready", running=1),
 ]
 FROM_MODEL: list[wire.FromModel] = [
+    wire.Loading(progress=45),
     Ready(model="nano", device="cpu", pid=1, load_ms=2.5),
     Unusable(code="model_unavailable", message="no such folder"),
     *[m for m in RESPONSES if isinstance(m, Draft | Block | Done | Failed)],
