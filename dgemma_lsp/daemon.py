@@ -23,6 +23,7 @@ from aiohttp import web
 from dgemma_lsp import loopback, runtime, wire, worker
 from dgemma_lsp.admission import Door
 from dgemma_lsp.config import Config, Paths
+from dgemma_lsp.conversations import ConversationHub
 from dgemma_lsp.dispatcher import Dispatcher
 from dgemma_lsp.errors import DaemonStopping, UserError
 from dgemma_lsp.session import Session
@@ -40,10 +41,11 @@ _log = logging.getLogger(__name__)
 class Daemon:
     """The sessions, and how they come to their end; `stopping` tells that it is time."""
 
-    def __init__(self, config: Config, model_command: Sequence[str]) -> None:
+    def __init__(self, config: Config, paths: Paths, model_command: Sequence[str]) -> None:
         self.stopping = asyncio.Event()
         self.port = 0  # until the listener has one
         self.dispatcher = Dispatcher(config, model_command)
+        self.conversations = ConversationHub(config, paths.conversations, self.dispatcher)
         self._idle_minutes = config.daemon.idle_minutes
         self._sessions: set[Session] = set()
         self._nobody = asyncio.Event()
@@ -69,6 +71,7 @@ class Daemon:
             request,
             encode=encode,
             dispatcher=self.dispatcher,
+            conversations=self.conversations,
             process=self,
         )
         self._sessions.add(session)
@@ -155,8 +158,10 @@ async def serving(
     """
     runtime.prepare_folder(paths.runtime)
     async with runtime.only_daemon(paths):
-        daemon = Daemon(config, model_command)
+        daemon = Daemon(config, paths, model_command)
         runners: list[web.AppRunner] = []
+        conversing = asyncio.create_task(daemon.conversations.run())
+        conversing.add_done_callback(partial(_stop_on_error, daemon))
         tasks: list[asyncio.Task[None]] = []
         try:
             token = secrets.token_urlsafe(32)
@@ -182,6 +187,9 @@ async def serving(
             for runner in runners:
                 for site in runner.sites:
                     await site.stop()
+            # What the model said last is kept before anybody is told that all is over.
+            daemon.conversations.finish()
+            await asyncio.wait([conversing])
             await daemon.close_sessions()
             for runner in runners:
                 await runner.cleanup()

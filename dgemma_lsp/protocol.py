@@ -229,7 +229,21 @@ def make_converter() -> Converter:
         )
 
     converter.register_structure_hook(t.InlineCompletionParams, structure)
+    _take_null_for_a_capability(converter)
     return converter
+
+
+def _take_null_for_a_capability(converter: Converter) -> None:
+    """Let an editor say that it has inline completion by null, as lsp-mode does."""
+    plain = converter.get_structure_hook(t.TextDocumentClientCapabilities)
+
+    def structure(raw: dict[str, Any], _: type) -> t.TextDocumentClientCapabilities:
+        if "inlineCompletion" in raw and raw["inlineCompletion"] is None:
+            raw = raw | {"inlineCompletion": {}}
+        capabilities: t.TextDocumentClientCapabilities = plain(raw, None)
+        return capabilities
+
+    converter.register_structure_hook(t.TextDocumentClientCapabilities, structure)
 
 
 def offset_at(document: TextDocument, position: t.Position) -> int:

@@ -10,6 +10,7 @@ import logging
 import sys
 import time
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from pygls.exceptions import JsonRpcException, PyglsError
 from pygls.lsp.server import LanguageServer
 from pygls.workspace import TextDocument
 
-from dgemma_lsp import __version__, protocol, rewrite_handlers
+from dgemma_lsp import __version__, menu, protocol, rewrite_handlers
 from dgemma_lsp.completer import Answer, Completer
 from dgemma_lsp.config import Config, Paths
 from dgemma_lsp.contact import Contact
@@ -229,6 +230,9 @@ async def initialize(ls: Server, params: t.InitializeParams) -> None:
     ls.resume = resuming(params.client_info.name if params.client_info else "")
     ls.contact.resumed_by(ls.resume)
     ls.set_options("initializationOptions", params.initialization_options)
+    if not menu.draws_inline(params.capabilities):
+        options = t.CompletionOptions(trigger_characters=menu.TRIGGERS)
+        ls.feature(t.TEXT_DOCUMENT_COMPLETION, options)(completion)
 
 
 async def initialized(ls: Server, params: t.InitializedParams) -> None:
@@ -287,6 +291,16 @@ async def cells_did_close(ls: Server, params: t.DidCloseNotebookDocumentParams) 
 async def inline_completion(ls: Server, params: InlineParams) -> Items:
     """Answer with what may be shown at the cursor; an empty list where there is nothing."""
     return await ls.newest.run(params.text_document.uri, suggest(ls, params))
+
+
+async def completion(ls: Server, params: t.CompletionParams) -> t.CompletionList:
+    """Answer an editor without inline completion, in time for what else its menu shows."""
+    document = ls.workspace.get_text_document(params.text_document.uri)
+    items: Items = []
+    with suppress(TimeoutError):
+        async with asyncio.timeout(ls.config.completion.menu_ms / 1000):
+            items = await ls.newest.run(document.uri, suggest(ls, as_inline(document, params)))
+    return menu.to_menu(items, document.language_id or "")
 
 
 async def did_show(ls: Server, params: Any) -> None:
@@ -431,6 +445,18 @@ async def suggest(ls: Server, params: InlineParams) -> Items:
     texts = [cursor.place.selected + text for text in answer.texts]
     ids = ls.recorder.offered(to_offer(cursor.place, texts, answer, began))
     return [to_item(text, cursor.range, id) for text, id in zip(texts, ids, strict=True)]
+
+
+def as_inline(document: TextDocument, params: t.CompletionParams) -> InlineParams:
+    """Return the question of a menu as that for an item in place of the word before the cursor."""
+    at = params.position
+    word = menu.word_before(document.source[: offset_at(document, at)])
+    start = t.Position(at.line, at.character - document.position_codec.client_num_units(word))
+    context = t.InlineCompletionContext(
+        t.InlineCompletionTriggerKind.Automatic,
+        t.SelectedCompletionInfo(t.Range(start, at), word),
+    )
+    return InlineParams(context, params.text_document, at)
 
 
 def where(ls: Server, document: TextDocument, params: InlineParams) -> Cursor | None:

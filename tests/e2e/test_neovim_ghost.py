@@ -18,9 +18,9 @@ PARTLY = "textDocument/didPartiallyAcceptCompletion"
 REJECTED = "dgemma/didRejectCompletion"
 EXECUTE = "workspace/executeCommand"
 
-# Who draws: Neovim 0.12 itself, or the plugin.
-DRAWERS = {version: (version, "ghost_text = 'auto'") for version in VERSIONS}
-DRAWERS["0.12-own"] = ("0.12", "ghost_text = 'own'")
+# Who draws: the plugin, or Neovim 0.12 itself.
+DRAWERS = {version: (version, "ghost_text = 'own'") for version in VERSIONS}
+DRAWERS["0.12-builtin"] = ("0.12", "ghost_text = 'builtin'")
 
 # A person's own keys from before: <Tab> walks through a menu, an open bracket closes itself.
 OWN_KEYS = """
