@@ -115,6 +115,16 @@ def test_only_the_lines_of_the_range_change(editor: Editor) -> None:
     ]
 
 
+def test_numbers_among_the_words_say_how_it_is_written(editor: Editor) -> None:
+    written = []
+    for _ in range(2):
+        editor.nvim.command("%DGemma rewrite custom rhyme it strength=0.2 seed=9 variants=1")
+        written.append(previewed(editor))
+        assert title(editor) == " custom 1/1 "
+        editor.keys("q")
+    assert written[0] == written[1]
+
+
 def test_what_cannot_be_done_is_told_in_one_line(editor: Editor) -> None:
     editor.nvim.command("2DGemma rewrite shorten")
     told = until(lambda: editor.lua("return notes"), "a line", patience_s=20)
