@@ -117,7 +117,7 @@ class Range(Struct, frozen=True):
     end: Position
 
 
-class RewriteParams(Struct, frozen=True, rename="camel"):
+class RewriteParams(Struct, frozen=True, rename="camel", omit_defaults=True):
     """The parameters of `REWRITE`; of what a mode does not need nothing has to be said."""
 
     text_document: Document
