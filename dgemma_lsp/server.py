@@ -35,7 +35,7 @@ from dgemma_lsp.protocol import (
     cells_above,
     line_of,
     make_converter,
-    offset_at,
+    offsets_of,
     path_of,
 )
 from dgemma_lsp.quiet import TEXTS, Place, Reason
@@ -451,7 +451,7 @@ def locate(
 ) -> Cursor:
     """Return the place where a range of a document would be replaced by what is selected."""
     text = document.source
-    start, end = (offset_at(document, edge) for edge in (range.start, range.end))
+    start, end = offsets_of(document, range)
     place = Place(
         uri=document.uri,
         version=document.version or 0,
