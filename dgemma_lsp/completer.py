@@ -30,13 +30,13 @@ from dgemma_lsp.errors import (
     DgemmaError,
     Superseded,
 )
-from dgemma_lsp.ghost import to_ghost_text
 from dgemma_lsp.ignores import Ignores
 from dgemma_lsp.neighbours import Neighbours, lay_before
 from dgemma_lsp.pace import Pace
 from dgemma_lsp.quiet import Facts, Place, Reason, Rejections, why_quiet
 from dgemma_lsp.runs import Heard, Run
 from dgemma_lsp.suggestions import Suggestions
+from dgemma_lsp.verdict import SPARES, why_nothing, worth_showing
 
 # The daemon keeps the deadline; this is for one that hangs and keeps nothing.
 DEADLINE_GRACE_S = 1.0
@@ -204,9 +204,16 @@ class Completer:
             completion = await self._ask(request, hear)
             if not isinstance(completion, Completion):
                 return Answer([], completion)
-            texts = worth_showing(completion, place, self.config)
+            texts = worth_showing(
+                completion,
+                place.before,
+                place.after,
+                self.config.completion,
+                language=place.language,
+                count=request.candidates,
+            )
             keep(place, texts)
-            return Answer(texts, self._reason(texts, completion))
+            return Answer(texts, self._reason(place, texts, completion))
 
         run = Run(place, ask)
         run.when_done(lambda: self._steps.update({place.uri: run.steps}))
@@ -246,10 +253,10 @@ class Completer:
         if self.config.completion.prefetch:
             self._ahead.plan(place, text, lambda next: self._run(next, "bulk", self._ahead.keep))
 
-    def _reason(self, texts: list[str], completion: Completion) -> Reason:
+    def _reason(self, place: Place, texts: list[str], completion: Completion) -> Reason:
         if texts:
             return "shown"
-        reason = why_nothing(completion, self.config)
+        reason = why_nothing(completion, place.before, place.after, self.config.completion)
         return "loading" if reason == "deadline" and self._contact.loading else reason
 
     async def _ask(self, message: wire.Complete, hear: Heard) -> Completion | Reason:
@@ -314,6 +321,7 @@ def make_request(
         language=place.language,
         trigger="invoked" if place.invoked else "automatic",
         candidates=options.candidates if place.invoked else 1,
+        spares=SPARES,
         previous=for_model(previous),
         max_lines=options.max_lines,
         priority=priority,
@@ -321,21 +329,3 @@ def make_request(
         drafts=True,  # they tell whether what is typed meanwhile still fits
         sampling=wire.Sampling(max_steps=options.steps or None),
     )
-
-
-def worth_showing(completion: Completion, place: Place, config: Config) -> list[str]:
-    """Return the candidates that may be shown, each once."""
-    shown = (
-        to_ghost_text(text, place.before, place.after, max_lines=config.completion.max_lines)
-        for text in completion.sure(config.completion.min_confidence)
-    )
-    return list(dict.fromkeys(text for text in shown if text is not None))
-
-
-def why_nothing(completion: Completion, config: Config) -> Reason:
-    """Return why no text of the model's answer is shown."""
-    if not completion.sure(config.completion.min_confidence):
-        return "not-confident"
-    if any(text.strip() for text in completion.texts):
-        return "repeats"
-    return "deadline" if completion.reason == "deadline" else "empty"

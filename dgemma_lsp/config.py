@@ -44,7 +44,8 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `context_chars` of other files, opened or edited last, are read before the prefix.
 
     Fast typing is waited for, at most `debounce_ms` after a key; with `prefetch` the model goes on
-    behind a suggestion while it is shown.
+    behind a suggestion while it is shown. The completion menu of an editor without ghost text is
+    answered within `menu_ms`, with nothing where the model needs longer.
     """
 
     steps: Annotated[int, Meta(ge=0, le=1024)] = 0
@@ -59,6 +60,7 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_lines: Annotated[int, Meta(ge=1, le=1000)] = 12
     min_confidence: Annotated[float, Meta(ge=-1e9, le=0)] = -1.5
     debounce_ms: Annotated[int, Meta(ge=0, le=10_000)] = 75
+    menu_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = 300
     prefetch: bool = True
 
 
@@ -140,6 +142,11 @@ class Paths(Struct, frozen=True, kw_only=True):
     def log(self) -> Path:
         """The daemon's and the model process's log."""
         return self.state / "daemon.log"
+
+    @property
+    def conversations(self) -> Path:
+        """The kept conversations, SQLite, 0600."""
+        return self.state / "conversations.db"
 
     @property
     def outcomes(self) -> Path:

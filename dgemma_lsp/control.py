@@ -77,7 +77,7 @@ def lines(report: wire.Report) -> list[str]:
     """Return the report as aligned lines for a person."""
     uptime = duration(report.uptime_s)
     idle = f", ends after {report.idle_minutes:g} idle minutes" if report.idle_minutes else ""
-    model = f"{report.model}, {report.state}"
+    model = f"{report.model}, {how_far(report)}"
     model += f" on {report.device}" if report.device else ""
     model += f" (process {report.model_pid})" if report.model_pid else ""
     rows = {
@@ -91,6 +91,12 @@ def lines(report: wire.Report) -> list[str]:
         "steps": f"{report.steps}, {report.withdrawn_steps} of them for withdrawn requests",
     }
     return [f"{name:<9} {text}" for name, text in rows.items() if text]
+
+
+def how_far(report: wire.Report) -> str:
+    """Return the model's state, and how much of it is loaded where that is known."""
+    loaded = "" if report.progress is None else f" ({report.progress} %)"
+    return f"{report.state}{loaded}"
 
 
 def duration(seconds: float) -> str:

@@ -28,10 +28,13 @@ from dgemma_lsp.wire import (
     Failed,
     FromModel,
     Job,
+    Loading,
     ModelState,
     Ready,
     Report,
     Response,
+    Score,
+    Scores,
     Timings,
     Unusable,
 )
@@ -68,6 +71,7 @@ class Dispatcher:
         self._taken: dict[str, _Taken] = {}
         self._numbers = count(1)
         self._model: Ready | Unusable | None = None  # None while it loads
+        self._loaded: int | None = None  # percent of the model that loads, once it is told
         self._death = ""  # of the model process, until the next one is ready
         self._completed = 0
         self._failed = 0
@@ -90,11 +94,11 @@ class Dispatcher:
         request = InFlight(
             id=message.id,
             session=session,
-            wants_drafts=message.drafts,
+            wants_drafts=not isinstance(message, Score) and message.drafts,
             received=self._loop.time(),
         )
         timer = None
-        if message.deadline_ms is not None:
+        if not isinstance(message, Score) and message.deadline_ms is not None:
             timer = self._loop.call_later(message.deadline_ms / 1000, self._deadline, key)
         self._taken[key] = _Taken(request, send, timer)
         self._act(self._scheduler.submit(session, job))
@@ -131,15 +135,17 @@ class Dispatcher:
 
     def _from_model(self, message: FromModel) -> None:
         match message:
+            case Loading():
+                self._loaded = message.progress
             case Ready():
                 _log.info("the model %s is ready on %s", message.model, message.device)
-                self._model, self._death = message, ""
+                self._model, self._loaded, self._death = message, None, ""
                 self._act(self._scheduler.model_ready())
             case Unusable():
                 _log.error("the model is unusable: %s", message.message)
-                self._model = message
+                self._model, self._loaded = message, None
                 self.refuse(ModelUnavailable(message.message))
-            case Draft() | Block():
+            case Draft() | Block() | Scores():
                 self._progress(message)
             case Done() | Failed():
                 self._end(message.id, message)
@@ -147,19 +153,20 @@ class Dispatcher:
             case _:
                 assert_never(message)
 
-    def _progress(self, message: Draft | Block) -> None:
+    def _progress(self, message: Draft | Block | Scores) -> None:
         taken = self._taken.get(message.id)
         if taken is None:  # it was answered while this was under way
             return
         if isinstance(message, Block):
             taken.request.finished(message)
-        else:
+        elif isinstance(message, Draft):
             taken.request.drafted(message)
-        if isinstance(message, Block) or taken.request.wants_drafts:
+        if not isinstance(message, Draft) or taken.request.wants_drafts:
             taken.send(replace(message, id=taken.request.id))
 
     def _lost(self, detail: str) -> None:
-        self._model, self._death = None, f"the model process died: {detail}"
+        self._model, self._loaded = None, None
+        self._death = f"the model process died: {detail}"
         self._act(self._scheduler.model_lost(detail))
 
     def _overdue(self, key: str) -> None:
@@ -250,6 +257,7 @@ class Dispatcher:
             queued=self._scheduler.queued,
             completed=self._completed,
             failed=self._failed,
+            progress=self._loaded,
             withdrawn=self._withdrawn,
             steps=self._steps,
             withdrawn_steps=self._withdrawn_steps,

@@ -28,6 +28,7 @@ DID_REJECT = "dgemma/didRejectCompletion"
 EXPLAIN = "dgemma/explain"
 STATUS = "dgemma/status"
 DRAFT = "dgemma/draft"
+REWRITE = "dgemma/rewrite"
 
 CELL_SCHEME = "vscode-notebook-cell"
 
@@ -90,6 +91,30 @@ class AtPosition(Struct, frozen=True, rename="camel"):
     position: Position
 
 
+class Range(Struct, frozen=True):
+    """A range in the editor's units."""
+
+    start: Position
+    end: Position
+
+
+class RewriteParams(Struct, frozen=True, rename="camel"):
+    """The parameters of `REWRITE`; of what a mode does not need nothing has to be said."""
+
+    text_document: Document
+    range: Range
+    mode: str
+    instruction: str = ""
+    to: str = ""
+    problem: str = ""
+    keep: tuple[str, ...] = ()
+    strength: Annotated[float, Meta(ge=0, le=1)] | None = None
+    length: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    variants: Annotated[int, Meta(ge=1, le=16)] = 1
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
+    work_done_token: int | str | None = None
+
+
 @attrs.define
 class _Notification:
     """A message of our own: its parameters are read by its handler, with `read`."""
@@ -114,6 +139,7 @@ _OWN: dict[str, type] = {
     DID_PARTIALLY_ACCEPT: _Notification,
     DID_REJECT: _Notification,
     EXPLAIN: _Request,
+    REWRITE: _Request,
 }
 
 
@@ -226,7 +252,21 @@ def make_converter() -> Converter:
         )
 
     converter.register_structure_hook(t.InlineCompletionParams, structure)
+    _take_null_for_a_capability(converter)
     return converter
+
+
+def _take_null_for_a_capability(converter: Converter) -> None:
+    """Let an editor say that it has inline completion by null, as lsp-mode does."""
+    plain = converter.get_structure_hook(t.TextDocumentClientCapabilities)
+
+    def structure(raw: dict[str, Any], _: type) -> t.TextDocumentClientCapabilities:
+        if "inlineCompletion" in raw and raw["inlineCompletion"] is None:
+            raw = raw | {"inlineCompletion": {}}
+        capabilities: t.TextDocumentClientCapabilities = plain(raw, None)
+        return capabilities
+
+    converter.register_structure_hook(t.TextDocumentClientCapabilities, structure)
 
 
 def offset_at(document: TextDocument, position: t.Position) -> int:
@@ -250,6 +290,19 @@ def offsets_of(document: TextDocument, range: t.Range) -> tuple[int, int]:
     start = offset_at(document, range.start)
     # A cursor is looked for once.
     return start, start if range.end == range.start else offset_at(document, range.end)
+
+
+def position_at(document: TextDocument, offset: int) -> t.Position:
+    """Return an index into the document's text as a position; the inverse of `offset_at`."""
+    before = 0
+    lines = document.lines
+    for number, line in enumerate(lines):
+        is_last = number + 1 == len(lines)
+        if offset < before + len(line) or (is_last and not line.endswith(("\n", "\r"))):
+            units = document.position_codec.client_num_units(line[: offset - before])
+            return t.Position(number, units)
+        before += len(line)
+    return t.Position(len(lines), 0)
 
 
 def path_of(uri: str) -> Path | None:

@@ -10,6 +10,7 @@ import logging
 import sys
 import time
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from pygls.exceptions import JsonRpcException, PyglsError
 from pygls.lsp.server import LanguageServer
 from pygls.workspace import TextDocument
 
-from dgemma_lsp import __version__, protocol
+from dgemma_lsp import __version__, menu, protocol, rewrite_handlers
 from dgemma_lsp.completer import Answer, Completer
 from dgemma_lsp.config import Config, Paths
 from dgemma_lsp.contact import Contact
@@ -35,10 +36,11 @@ from dgemma_lsp.protocol import (
     cells_above,
     line_of,
     make_converter,
+    offset_at,
     offsets_of,
     path_of,
 )
-from dgemma_lsp.quiet import TEXTS, Place, Reason
+from dgemma_lsp.quiet import Place, Reason, resuming, text_of
 from dgemma_lsp.recorder import Recorder
 from dgemma_lsp.status import Status
 
@@ -95,6 +97,7 @@ def build(config: Config, paths: Paths, problems: Sequence[str] = ()) -> "Server
     }
     for name, command in commands.items():
         server.command(name)(command)
+    rewrite_handlers.register(server, server.contact, roots=server.roots)
     return server
 
 
@@ -118,6 +121,7 @@ class Server(LanguageServer):
         self.recorder = Recorder(OutcomeLog(paths.outcomes), config.editor)
         self.newest = Newest()
         self.starting: asyncio.Task[None] | None = None
+        self.resume = resuming("")  # what the person resumes completion by
         self.cursors: dict[str, Cursor] = {}  # where it was asked last
         self._base = config
         self._problems = list(problems)
@@ -224,7 +228,12 @@ async def initialize(ls: Server, params: t.InitializeParams) -> None:
         list(base.folders.values()),
         base.position_encoding,
     )
+    ls.resume = resuming(params.client_info.name if params.client_info else "")
+    ls.contact.resumed_by(ls.resume)
     ls.set_options("initializationOptions", params.initialization_options)
+    if not menu.draws_inline(params.capabilities):
+        options = t.CompletionOptions(trigger_characters=menu.TRIGGERS)
+        ls.feature(t.TEXT_DOCUMENT_COMPLETION, options)(completion)
 
 
 async def initialized(ls: Server, params: t.InitializedParams) -> None:
@@ -285,6 +294,16 @@ async def inline_completion(ls: Server, params: InlineParams) -> Items:
     return await ls.newest.run(params.text_document.uri, suggest(ls, params))
 
 
+async def completion(ls: Server, params: t.CompletionParams) -> t.CompletionList:
+    """Answer an editor without inline completion, in time for what else its menu shows."""
+    document = ls.workspace.get_text_document(params.text_document.uri)
+    items: Items = []
+    with suppress(TimeoutError):
+        async with asyncio.timeout(ls.config.completion.menu_ms / 1000):
+            items = await ls.newest.run(document.uri, suggest(ls, as_inline(document, params)))
+    return menu.to_menu(items, document.language_id or "")
+
+
 async def did_show(ls: Server, params: Any) -> None:
     """Hear which item the editor shows."""
     ls.recorder.shown(protocol.read(params, protocol.OfItem).item.id)
@@ -312,7 +331,7 @@ async def explain(ls: Server, params: Any) -> dict[str, str]:
         position = t.Position(here.position.line, here.position.character)
         cursor = locate(ls, document, t.Range(position, position))
         reason = await ls.completer.explain(cursor.place)
-    return {"reason": reason, "text": TEXTS[reason]}
+    return {"reason": reason, "text": text_of(reason, ls.resume)}
 
 
 # -- commands ------------------------------------------------------------------------------------
@@ -427,6 +446,18 @@ async def suggest(ls: Server, params: InlineParams) -> Items:
     texts = [cursor.place.selected + text for text in answer.texts]
     ids = ls.recorder.offered(to_offer(cursor.place, texts, answer, began))
     return [to_item(text, cursor.range, id) for text, id in zip(texts, ids, strict=True)]
+
+
+def as_inline(document: TextDocument, params: t.CompletionParams) -> InlineParams:
+    """Return the question of a menu as that for an item in place of the word before the cursor."""
+    at = params.position
+    word = menu.word_before(document.source[: offset_at(document, at)])
+    start = t.Position(at.line, at.character - document.position_codec.client_num_units(word))
+    context = t.InlineCompletionContext(
+        t.InlineCompletionTriggerKind.Automatic,
+        t.SelectedCompletionInfo(t.Range(start, at), word),
+    )
+    return InlineParams(context, params.text_document, at)
 
 
 def where(ls: Server, document: TextDocument, params: InlineParams) -> Cursor | None:

@@ -80,6 +80,17 @@ def test_drafts_come_only_when_asked_for_one_for_each_candidate_and_step(answers
     ]
 
 
+def test_spare_texts_are_others_each_once_and_change_nothing_of_the_candidates(nano):
+    answers = Answers(*nano, Config(completion=Completion(drawn=6)))
+    alone = of(wire.Block, run(answers, complete(candidates=2)))
+    told = of(wire.Block, run(answers, complete(candidates=2, spares=3)))
+    assert told[:2] == alone
+    spares = [block.text for block in told[2:]]
+    assert 0 < len(spares) <= 3
+    assert len(set(spares)) == len(spares)
+    assert [block.candidate for block in told] == list(range(len(told)))
+
+
 def test_the_tokens_counted_are_those_of_the_text_that_is_given(answers):
     messages = run(answers, complete(candidates=2))
     given = sum(len(answers.prompts.encode(b.text)) for b in of(wire.Block, messages))

@@ -11,7 +11,14 @@ ROOT = Path(__file__).parent.parent
 APPLICATION = sorted((ROOT / "dgemma_lsp").glob("*.py"))
 MODULES = [*APPLICATION, *sorted((ROOT / "sampler").rglob("*.py"))]
 
-COMMON = {"wire", "config", "errors", ""}  # "" is the package itself: its version
+COMMON = {
+    "wire",
+    "wire_chat",
+    "wire_types",
+    "config",
+    "errors",
+    "",
+}  # "" is the package itself: its version
 
 # What a module of dgemma_lsp may import of dgemma_lsp, besides COMMON.
 INSIDE = {
@@ -20,40 +27,71 @@ INSIDE = {
     "cli": {"*"},
     "config": set(),
     "wire": set(),
+    "wire_chat": set(),
+    "wire_types": set(),
+    "wire_schema": set(),
     "errors": set(),
     "context": set(),
     "ghost": set(),
+    "syntax": set(),
     "suggestions": set(),
     "scheduler": set(),
-    "chat": set(),
+    "chat": {"checkpoints"},
+    "chat_text": set(),
+    "chat_export": {"chat_text"},
+    "chat_store": set(),
+    "chat_file": {"chat_store"},
+    "audience": set(),
+    "answering": {"audience", "chat", "chat_file", "chat_store", "dispatcher"},
+    "conversations": {
+        "answering",
+        "audience",
+        "chat",
+        "chat_export",
+        "chat_file",
+        "chat_store",
+        "chat_text",
+        "dispatcher",
+    },
     "worker": set(),
     "client": set(),
     "server": {
         "completer",
         "contact",
         "drafts",
+        "menu",
         "outcome_log",
         "outcomes",
         "overlay",
         "protocol",
         "quiet",
         "recorder",
+        "rewrite_handlers",
         "status",
     },
+    "rewrite_handlers": {"contact", "ignores", "modes", "protocol", "rewriter", "writing"},
+    "rewriter": {"client", "modes", "writing"},
+    "writing": {"context", "ghost", "in_place", "modes", "prose"},
+    "in_place": {"locks", "modes", "prose"},
+    "modes": set(),
+    "prose": set(),
+    "locks": set(),
+    "write_file": {"at_cursor", "context", "linking", "modes", "rewriter", "settings", "writing"},
     "completer": {
         "ahead",
         "client",
         "contact",
         "context",
         "drafts",
-        "ghost",
         "ignores",
         "neighbours",
         "pace",
         "quiet",
         "runs",
         "suggestions",
+        "verdict",
     },
+    "verdict": {"client", "ghost", "quiet", "syntax"},
     "ahead": {"outcomes", "quiet", "runs", "suggestions"},
     "runs": {"edits", "quiet", "suggestions"},
     "neighbours": {"context"},
@@ -64,29 +102,41 @@ INSIDE = {
     "ignores": set(),
     "status": set(),
     "protocol": {"context"},
+    "menu": set(),
     "edits": set(),
     "outcomes": {"edits"},
     "outcome_log": {"outcomes"},
     "recorder": {"outcome_log", "outcomes"},
     "stats": {"outcomes"},
-    "daemon": {"admission", "dispatcher", "runtime", "session", "worker"},
+    "daemon": {
+        "admission",
+        "conversations",
+        "dispatcher",
+        "loopback",
+        "runtime",
+        "session",
+        "worker",
+    },
     "admission": set(),
-    "session": {"dispatcher", "outbox"},
+    "loopback": {"admission", "dispatcher", "http_errors"},
+    "http_errors": set(),
+    "session": {"conversations", "dispatcher", "outbox"},
     "dispatcher": {"inflight", "jobs", "scheduler", "worker"},
     "jobs": {"chat"},
     "inflight": set(),
     "outbox": set(),
     "runtime": set(),
     "model_process": {"answers"},
-    "answers": set(),
+    "answers": {"rewrite_answers"},
+    "rewrite_answers": set(),
     "progress": set(),
     "checkpoints": set(),
     "settings": {"checkpoints", "overlay", "runtime"},
     "overlay": set(),
-    "linking": {"client", "settings"},
+    "linking": {"client", "control", "settings"},
     "control": {"client"},
-    "at_cursor": {"client", "context", "ghost"},
-    "bench": {"at_cursor", "client"},
+    "at_cursor": {"client", "context", "quiet", "verdict"},
+    "bench": {"at_cursor", "client", "syntax"},
     "batch": {
         "batch_files",
         "batch_lines",
@@ -112,7 +162,12 @@ INSIDE = {
 }
 
 # Who may import a package that is heavy or that belongs to one duty; nobody else does.
-IN_THE_MODEL_PROCESS = {"sampler", "dgemma_lsp.model_process", "dgemma_lsp.answers"}
+IN_THE_MODEL_PROCESS = {
+    "sampler",
+    "dgemma_lsp.model_process",
+    "dgemma_lsp.answers",
+    "dgemma_lsp.rewrite_answers",
+}
 RESERVED = {
     "torch": IN_THE_MODEL_PROCESS,
     "transformers": IN_THE_MODEL_PROCESS,
@@ -127,15 +182,32 @@ RESERVED = {
         "sampler.train.humaneval",
         "sampler.train.quality",
     },
+    "sqlite3": {"dgemma_lsp.chat_store"},
     # The replay is an editor: it speaks the other side of the protocol.
-    "pygls": {"dgemma_lsp.server", "dgemma_lsp.protocol", "dgemma_lsp.replay"},
-    "lsprotocol": {"dgemma_lsp.server", "dgemma_lsp.protocol", "dgemma_lsp.replay"},
+    "pygls": {
+        "dgemma_lsp.server",
+        "dgemma_lsp.protocol",
+        "dgemma_lsp.replay",
+        "dgemma_lsp.rewrite_handlers",
+    },
+    "lsprotocol": {
+        "dgemma_lsp.menu",
+        "dgemma_lsp.server",
+        "dgemma_lsp.protocol",
+        "dgemma_lsp.replay",
+        "dgemma_lsp.rewrite_handlers",
+    },
+    "markdown_it": {"dgemma_lsp.prose"},
     "websockets": {
+        "dgemma_lsp.client",
+        "dgemma_lsp.terminal_chat",
+    },
+    "aiohttp": {
         "dgemma_lsp.daemon",
         "dgemma_lsp.session",
         "dgemma_lsp.admission",
-        "dgemma_lsp.client",
-        "dgemma_lsp.terminal_chat",
+        "dgemma_lsp.loopback",
+        "dgemma_lsp.http_errors",
     },
     "matplotlib": {"dgemma_lsp.tune_plot"},
     "plotext": {"dgemma_lsp.tune_plot"},
@@ -144,6 +216,10 @@ RESERVED = {
 }
 
 PURE = [
+    "audience",
+    "chat_export",
+    "chat_text",
+    "wire_schema",
     "scheduler",
     "context",
     "ghost",
@@ -157,6 +233,7 @@ PURE = [
     "quiet",
     "stats",
     "status",
+    "verdict",
     "chat",
     "jobs",
     "inflight",
@@ -165,6 +242,11 @@ PURE = [
     "replay_figures",
     "batch_lines",
     "batch_queue",
+    "in_place",
+    "locks",
+    "modes",
+    "prose",
+    "writing",
 ]
 
 TOP_LEVEL = {"pyproject.toml", "dgemma_lsp", "sampler", "editors", "tests", "README.md", "LICENSE"}
@@ -226,11 +308,11 @@ def test_a_reserved_package_is_imported_only_where_it_belongs(path: Path) -> Non
             )
 
 
-@pytest.mark.parametrize("name", ["wire", "config", "errors"])
+@pytest.mark.parametrize("name", sorted(COMMON - {""}))
 def test_what_everyone_imports_needs_the_standard_library_and_msgspec_only(name: str) -> None:
     path = ROOT / "dgemma_lsp" / f"{name}.py"
     assert packages(path) <= sys.stdlib_module_names | {"msgspec", "dgemma_lsp"}
-    assert siblings(path) <= {"wire", "config", "errors"} - {name}
+    assert siblings(path) <= COMMON - {name, ""}
 
 
 @pytest.mark.parametrize("name", ["canvas", "params"])
@@ -243,7 +325,8 @@ def test_canvas_and_params_never_import_transformers(name: str) -> None:
 
 def test_the_command_line_imports_a_process_only_inside_its_subcommand() -> None:
     top = siblings(ROOT / "dgemma_lsp" / "cli.py", top_only=True)
-    assert top & {"daemon", "server", "worker", "model_process", "answers"} == set()
+    processes = {"daemon", "server", "worker", "model_process", "answers", "rewrite_answers"}
+    assert top & processes == set()
 
 
 @pytest.mark.parametrize("name", PURE)

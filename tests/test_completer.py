@@ -163,7 +163,7 @@ async def test_where_it_is_quiet_nobody_is_asked_but_by_a_person(bench: Setting)
         completion=ALONE,
         editor=Editor(languages_off=["markdown"], files_off=["*.txt"], max_file_chars=20),
     )
-    async with bench(answering("1"), config) as one:
+    async with bench(answering("z"), config) as one:
         quiet: list[tuple[str, dict[str, Any], str]] = [
             ("x = ¦", {"language": "markdown"}, "language-off"),
             ("x = ¦", {"path": Path("/a.txt")}, "file-off"),
@@ -175,7 +175,7 @@ async def test_where_it_is_quiet_nobody_is_asked_but_by_a_person(bench: Setting)
             assert await one.completer.explain(place(marked, **values)) == reason
         assert one.asked == []
         for marked, values, _ in quiet:
-            assert await one.texts(marked, **values, invoked=True) == ["1"]
+            assert await one.texts(marked, **values, invoked=True) == ["z"]
 
 
 async def test_a_paused_server_and_a_left_out_file_are_quiet_for_everybody(

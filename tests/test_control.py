@@ -49,6 +49,11 @@ def test_the_lines_are_aligned_and_leave_out_what_is_not() -> None:
     assert " " not in {line[10] for line in full}
 
 
+def test_it_is_told_how_much_of_the_model_is_loaded() -> None:
+    [_, model, *_] = control.lines(report(state="loading", progress=45))
+    assert model == "model     nano, loading (45 %)"
+
+
 def test_the_fields_for_a_program_tell_running_apart_from_running_requests() -> None:
     fields = control.fields(report(running=3))
     assert fields["running"] is True

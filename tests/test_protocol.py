@@ -16,6 +16,7 @@ from dgemma_lsp.protocol import (
     OfPart,
     cells_above,
     line_of,
+    make_converter,
     offset_at,
     path_of,
     read,
@@ -176,3 +177,22 @@ def test_nothing_is_above_what_is_no_cell() -> None:
     workspace = EditorWorkspace(None)
     workspace.put_text_document(t.TextDocumentItem("file:///a.py", "python", 1, "a"))
     assert cells_above(workspace, workspace.get_text_document("file:///a.py")) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "draws"),
+    [
+        pytest.param({}, False, id="nothing"),
+        pytest.param({"inlineCompletion": {"dynamicRegistration": True}}, True, id="an object"),
+        pytest.param({"inlineCompletion": {}}, True, id="an empty object"),
+        pytest.param({"inlineCompletion": None}, True, id="null, as lsp-mode says it"),
+    ],
+)
+def test_an_editor_says_in_either_way_that_it_has_inline_completion(
+    said: dict[str, Any], draws: bool
+) -> None:
+    params = {"processId": None, "rootUri": None, "capabilities": {"textDocument": said}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
+    read = make_converter().structure(message, t.InitializeRequest)
+    assert read.params.capabilities.text_document is not None
+    assert (read.params.capabilities.text_document.inline_completion is not None) == draws

@@ -9,9 +9,20 @@ import torch
 from transformers import AutoTokenizer, DiffusionGemmaForBlockDiffusion
 
 from sampler.load import NANO
-from sampler.train import corpus, objective, shape, tokenizer
+from sampler.train import corpus, prose, shape, tokenizer
 from sampler.train.forward import TrainingForward
-from sampler.train.objective import Batch, Hole, corrupt, draw_batch, draw_hole, lay_out, near_miss
+from sampler.train.objective import (
+    RECIPES,
+    Batch,
+    Hole,
+    Recipe,
+    corrupt,
+    draw_batch,
+    draw_hole,
+    draw_sentence,
+    lay_out,
+    near_miss,
+)
 from sampler.train.tokenizer import EOS
 from sampler.train.train import rate_share
 
@@ -51,6 +62,7 @@ def batch():
         target=canvases,
         noisy=rng.integers(8, VOCAB, (2, 3, 8)),
         weight=np.ones((2, 3, 8), np.float32),
+        free=np.ones((2, 3, 8), np.bool_),
         pure=np.zeros((2, 3), np.bool_),
     )
 
@@ -158,12 +170,17 @@ def test_every_hole_lies_within_its_window_and_canvas():
         assert hole.end + hole.suffix <= len(text)
 
 
-def noised():
+WEIGHTED = RECIPES["weighted"]
+
+
+def noised(recipe=WEIGHTED):
     """400 canvases of [10 tokens of middle | 2 of slack | 4 pinned], all tokens 5."""
     target = np.full((50, 8, 16), 5)
     position = np.broadcast_to(np.arange(16), target.shape)
     free, tail = position < 12, (position >= 10) & (position < 12)
-    noisy, weight, pure = corrupt(np.random.default_rng(0), target, free, tail, 10**6)
+    none = np.full(target.shape, -1)
+    rng = np.random.default_rng(0)
+    noisy, weight, pure = corrupt(rng, target, free, tail, 10**6, recipe, none)
     return noisy != 5, weight, pure, free
 
 
@@ -173,7 +190,7 @@ def test_noise_replaces_free_positions_only_and_all_of_them_in_pure_canvases():
     assert (weight[~free] == 0).all()
     assert (weight[free] > 0).all()
     assert replaced[pure][:, :12].all()
-    share = objective.PURE_SHARE
+    share = WEIGHTED.pure
     assert abs(pure.mean() - share) < 3 * (share * (1 - share) / 400) ** 0.5
 
 
@@ -188,7 +205,7 @@ def test_a_part_of_the_canvases_is_clean_up_to_a_frontier_and_noise_behind_it():
     begin = int(replaced[frontier][0].argmax())
     assert row[begin] == 1.0
     if begin < 9:
-        assert row[begin + 1] == pytest.approx(objective.NEAR_DECAY)
+        assert row[begin + 1] == pytest.approx(WEIGHTED.near_decay)
 
 
 def test_a_near_miss_edits_the_middle_alone_and_fills_up_with_slack():
@@ -210,14 +227,11 @@ def test_a_canvas_that_is_pinned_wholly_has_no_near_miss():
     assert got.tolist() == [10, 11]
 
 
-def test_a_batch_of_near_misses_asks_for_the_clean_text(monkeypatch):
-    monkeypatch.setattr(objective, "PURE_SHARE", 0.0)
-    monkeypatch.setattr(objective, "FRONTIER_SHARE", 0.0)
-    monkeypatch.setattr(objective, "NEAR_MISS_SHARE", 1.0)
-    replaced, weight, pure, free = noised()
+def test_a_batch_of_near_misses_asks_for_the_clean_text():
+    replaced, weight, pure, free = noised(Recipe(pure=0, frontier=0, near_miss=1))
     assert not pure.any()
     assert not replaced[~free].any()
-    assert (weight[replaced] >= objective.TAIL_WEIGHT).all()
+    assert (weight[replaced] >= WEIGHTED.tail).all()
     assert 0.1 < replaced[free].mean() < 0.6
 
 
@@ -233,6 +247,89 @@ def test_a_batch_is_weighted_by_what_was_replaced_kept_or_empty():
     assert batch.weight.min() >= 0
     assert batch.weight.max() == 1.0
     assert (batch.noisy == batch.target)[batch.weight == 0].all()
+
+
+@pytest.mark.parametrize(
+    ("name", "kept", "empty"),
+    [("all-tokens", {1.0}, {1.0}), ("replaced-only", {0.0}, {0.0, 1.0})],
+)
+def test_a_recipe_says_what_each_position_weighs(name, kept, empty):
+    replaced, weight, _, free = noised(RECIPES[name])
+    middle = np.broadcast_to(np.arange(16) < 10, free.shape)
+    assert set(weight[free & middle & ~replaced].tolist()) == kept
+    assert set(weight[free & middle & replaced].tolist()) == {1.0}
+    assert set(weight[free & ~middle].tolist()) == empty
+
+
+SOURCE = '''
+"""Read a file, line by line. It keeps what it has read.
+
+    not_english = 1
+"""
+
+def f(a):
+    """Return the first line of the file that has one.
+
+    :param a: no sentence
+    """
+'''
+
+
+def test_the_english_of_a_file_are_the_sentences_of_its_docstrings():
+    assert list(prose.paragraphs(SOURCE)) == [
+        "Read a file, line by line. It keeps what it has read.",
+        "Return the first line of the file that has one.",
+    ]
+    assert list(prose.paragraphs("def f(:")) == []
+
+
+@pytest.fixture(scope="module")
+def english():
+    tok = AutoTokenizer.from_pretrained(NANO)
+    documents = [corpus.Document("a.py", SOURCE), corpus.Document("b.py", SOURCE)]
+    return tok, prose.read(tok, documents, np.random.default_rng(0))
+
+
+def test_each_paragraph_is_read_once_and_its_sentences_have_drafts(english):
+    tok, read = english
+    whole = tok.decode(read.tokens[1:-1])
+    assert whole == "\n\n".join(prose.paragraphs(SOURCE))
+    clean = [tok.decode(read.tokens[start:end]).strip() for start, end in read.sentence]
+    assert clean == [
+        text
+        for text in (
+            "Read a file, line by line.",
+            "It keeps what it has read.",
+            "Return the first line of the file that has one.",
+        )
+        for _ in range(prose.DRAFTS)
+    ]
+    drafts = [tok.decode(row[row != EOS]).strip() for row in read.draft]
+    assert any(draft != text for draft, text in zip(drafts, clean, strict=True))
+
+
+def test_a_canvas_of_english_holds_a_draft_and_asks_for_the_sentence(english):
+    _, read = english
+    rng = np.random.default_rng(0)
+    length = len(read.tokens)
+    found = [draw_sentence(rng, read, 0, length, 32) for _ in range(20)]
+    drawn = [pair for pair in found if pair is not None]
+    assert drawn
+    for hole, draft in drawn:
+        assert [hole.start, hole.end] in read.sentence.tolist()
+        assert hole.end - hole.start + hole.suffix <= 32
+        assert len(draft) == 32
+    assert draw_sentence(rng, read, 0, length, 4) is None  # no sentence fits
+
+    target = np.full((1, 1, 8), 5)
+    free = np.arange(8) < 6
+    given = np.array([[[7, 8, 9, EOS, EOS, EOS, 5, 5]]])
+    quiet = [
+        corrupt(rng, target, free[None, None], ~target.astype(bool), 9, WEIGHTED, given)[0]
+        for _ in range(40)
+    ]
+    # Half of the drafts are noised besides.
+    assert 10 < sum(np.array_equal(noisy, given) for noisy in quiet) < 35
 
 
 def test_a_grown_model_says_what_the_small_one_says_and_can_learn_more(model):
@@ -321,6 +418,11 @@ def test_training_goes_on_from_its_checkpoint_and_ends_in_a_loadable_model(tmp_p
     tokenizer.save(tok, work / "tokenizer")
     for name in ("train", "held_out"):
         np.save(work / f"{name}.npy", rng.integers(3, len(tok), 4000).astype(np.uint16))
+    words = rng.integers(3, len(tok), 4000).astype(np.uint16)
+    sentence = np.array([[at, at + 9] for at in range(1, 3900, 10)])
+    draft = np.where(np.arange(prose.LONGEST) < 8, 5, EOS).astype(np.uint16)
+    drafts = np.tile(draft, (len(sentence), 1))
+    np.savez(work / "prose.npz", tokens=words, sentence=sentence, draft=drafts)
 
     def train(tokens):
         options = {"tokens": tokens, "vocab": 300, "hidden": 16, "layers": 2, "heads": 2}

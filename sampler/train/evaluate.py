@@ -64,8 +64,7 @@ def losses(
             )
             if pure:
                 noise = rng.integers(0, vocab_size, batch.noisy.shape)
-                free = batch.weight > 0
-                batch = replace(batch, noisy=np.where(free, noise, batch.target))
+                batch = replace(batch, noisy=np.where(batch.free, noise, batch.target))
             both = forward.losses(copies, batch, self_condition=not pure, temperature=0.7)
             sums += [x.item() for x in both]
     causal, denoising = (sums / batches).round(4).tolist()

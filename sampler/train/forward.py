@@ -167,7 +167,7 @@ class TrainingForward:
                         for part in torch.split(first.flatten(0, 1), 1024)
                     ]
                 ).view_as(first)
-                pinned = torch.from_numpy(batch.weight == 0).to(device)
+                pinned = torch.from_numpy(~batch.free).to(device)
                 target = torch.from_numpy(batch.target).to(device).view(soft.shape[:2])
                 soft = torch.where(
                     pinned.view(*soft.shape[:2], 1), F.embedding(target, embed), soft

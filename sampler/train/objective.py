@@ -10,7 +10,8 @@ whose free positions are replaced by uniform noise (uniform-state diffusion), in
 all of them (t = 1, over-weighted, because that is where few-step drafts begin), a share t of them,
 all behind a clean beginning, which is how a sampler that accepts what it is sure of gets on, or
 none: there the canvas is a near miss, the text with some tokens left out, added, changed or out of
-place and partly noised besides, as are an earlier suggestion and a sentence to be mended.
+place and partly noised besides, as an earlier suggestion is. In windows of English most canvases
+are sentences to be mended: their draft has somebody's mistakes in it, or none.
 """
 
 from dataclasses import dataclass
@@ -18,22 +19,49 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sampler.train.prose import Prose
 from sampler.train.tokenizer import BOS, EOS
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
-PURE_SHARE, FRONTIER_SHARE, NEAR_MISS_SHARE = 0.2, 0.35, 0.2
 # An edit of a near miss is followed by another one with this probability, and half of the near
 # misses are noised by a share of up to this much.
 ANOTHER_EDIT, NEAR_MISS_NOISE = 0.5, 0.5
-# Loss weights: what was replaced must be found; what was kept only confirmed; the empty tail is
-# easy and would drown the rest, except its first token, which tells where the middle ends.
-KEPT_WEIGHT = 0.25
-TAIL_WEIGHT = 0.1
-# Far from all known text there is nothing to learn but how frequent tokens are.
-NEAR_DECAY, FAR_WEIGHT = 0.8, 0.15
+# Of the canvases in English, so many are sentences to be mended.
+MENDED_SHARE = 0.6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How canvases are noised, and what each of their positions weighs in the loss.
+
+    `pure`, `frontier` and `near_miss` are shares of the canvases; t is uniform in the rest. What
+    was replaced weighs 1, what was `kept` less, as it is only confirmed. The empty tail is easy and
+    would drown the rest, except its first token, which tells where the middle ends. Far from all
+    known text there is nothing to learn but how frequent tokens are: the weight falls by
+    `near_decay` a token behind it, down to `far`.
+    """
+
+    pure: float = 0.2
+    frontier: float = 0.35
+    near_miss: float = 0.2
+    kept: float = 0.25
+    tail: float = 0.1
+    near_decay: float = 0.8
+    far: float = 0.15
+
+
+# The first is how nano is trained; the others are what it is compared with.
+RECIPES = {
+    "weighted": Recipe(),
+    "all-tokens": Recipe(kept=1, tail=1, near_decay=1),
+    "replaced-only": Recipe(kept=0, tail=1, near_decay=1),
+    "no-near-misses": Recipe(near_miss=0),
+    "no-frontier": Recipe(frontier=0),
+    "uniform-noise": Recipe(pure=0, frontier=0, near_miss=0),
+}
 
 
 @dataclass(frozen=True)
@@ -41,7 +69,8 @@ class Batch:
     """B windows of L clean tokens with N canvases of C tokens each.
 
     `clean` [B, L]; `offset` [B, N], ascending: the canvas follows clean[:offset]; `target`,
-    `noisy`, `weight` [B, N, C]; `pure` [B, N]: the canvas is pure noise, as at the first step.
+    `noisy`, `weight`, `free` [B, N, C]: what is not free is pinned; `pure` [B, N]: the canvas is
+    pure noise, as at the first step.
     """
 
     clean: Ints
@@ -49,6 +78,7 @@ class Batch:
     target: Ints
     noisy: Ints
     weight: Floats
+    free: Bools
     pure: Bools
 
 
@@ -70,31 +100,65 @@ def draw_batch(
     windows: int,
     length: int,
     canvas: int,
+    recipe: Recipe = RECIPES["weighted"],
+    prose: Prose | None = None,
+    prose_share: float = 0.0,
 ) -> Batch:
     """Draw `windows` windows of `length` tokens with as many canvas tokens as clean ones.
 
     `stream` holds all documents, each as BOS text EOS; `breaks` [vocab_size] marks the tokens that
-    begin with a line break.
+    begin with a line break. A window is of `prose` with a probability of `prose_share`.
     """
     per_window = length // canvas
     clean = np.empty((windows, length), np.int64)
     shape = (windows, per_window, canvas)
     target, free = np.empty(shape, np.int64), np.empty(shape, np.bool_)
-    tail = np.zeros(shape, np.bool_)
-    offset = np.empty(shape[:2], np.int64)
+    tail, draft = np.zeros(shape, np.bool_), np.empty(shape, np.int64)
+    offset, drafted = np.empty(shape[:2], np.int64), np.zeros(shape[:2], np.bool_)
     for b in range(windows):
-        begin = int(rng.integers(0, len(stream) - length - canvas))
-        text = stream[begin : begin + length + canvas].astype(np.int64)
+        english = prose if prose is not None and rng.random() < prose_share else None
+        source = stream if english is None else english.tokens
+        begin = int(rng.integers(0, len(source) - length - canvas))
+        text = source[begin : begin + length + canvas].astype(np.int64)
         text[0] = BOS
         clean[b] = text[:length]
         line_breaks = np.flatnonzero(breaks[text])
-        holes = [draw_hole(rng, text, line_breaks, length, canvas) for _ in range(per_window)]
+        holes: list[tuple[Hole, Ints | None]] = []
+        for _ in range(per_window):
+            found = None
+            if english is not None and rng.random() < MENDED_SHARE:
+                found = draw_sentence(rng, english, begin, length, canvas)
+            holes.append(found or (draw_hole(rng, text, line_breaks, length, canvas), None))
         # Neighbours attend together, so they had better see the same part of the window.
-        for n, hole in enumerate(sorted(holes, key=lambda hole: hole.start)):
+        for n, (hole, wrong) in enumerate(sorted(holes, key=lambda pair: pair[0].start)):
             offset[b, n] = hole.start
             target[b, n], free[b, n], tail[b, n] = lay_out(text, hole, canvas)
-    noisy, weight, pure = corrupt(rng, target, free, tail, vocab_size)
-    return Batch(clean, offset, target, noisy, weight, pure)
+            if wrong is not None:
+                drafted[b, n] = True
+                room = canvas - hole.suffix
+                draft[b, n] = target[b, n]
+                draft[b, n, :room] = wrong[:room]
+    noisy, weight, pure = corrupt(
+        rng, target, free, tail, vocab_size, recipe, np.where(drafted[..., None], draft, -1)
+    )
+    return Batch(clean, offset, target, noisy, weight, free, pure)
+
+
+def draw_sentence(
+    rng: np.random.Generator, prose: Prose, begin: int, length: int, canvas: int
+) -> tuple[Hole, Ints] | None:
+    """Draw a sentence of the window at `begin` and a draft of it that fits the canvas, or None."""
+    first, last = np.searchsorted(prose.sentence[:, 0], (begin + 1, begin + length))
+    for at in rng.integers(first, last, 4 if last > first else 0):
+        start, end = (int(n) - begin for n in prose.sentence[at])
+        draft = prose.draft[at].astype(np.int64)
+        room = max(end - start, int(np.argmax(draft == EOS)))
+        if room <= canvas - 2:
+            suffix = int(rng.integers(0, canvas - room))
+            padded = np.full(canvas, EOS, np.int64)
+            padded[: min(canvas, len(draft))] = draft[:canvas]
+            return Hole(start, end, suffix), padded
+    return None
 
 
 def draw_hole(
@@ -144,28 +208,38 @@ def lay_out(text: Ints, hole: Hole, canvas: int) -> tuple[Ints, Bools, Bools]:
 
 
 def corrupt(
-    rng: np.random.Generator, target: Ints, free: Bools, tail: Bools, vocab_size: int
+    rng: np.random.Generator,
+    target: Ints,
+    free: Bools,
+    tail: Bools,
+    vocab_size: int,
+    recipe: Recipe,
+    given: Ints,
 ) -> tuple[Ints, Floats, Bools]:
-    """Noise the canvases; returns the noisy tokens, the loss weights and which are pure noise."""
+    """Noise the canvases; returns the noisy tokens, the loss weights and which are pure noise.
+
+    `given` [B, N, C] is the draft of a canvas where there is one, -1 elsewhere.
+    """
     canvases = target.shape[:2]
-    kind = rng.random(canvases)
-    pure, frontier = kind < PURE_SHARE, (kind >= PURE_SHARE) & (kind < PURE_SHARE + FRONTIER_SHARE)
-    missed = kind >= 1 - NEAR_MISS_SHARE
-    draft = target.copy()
+    kind, drafted = rng.random(canvases), given[..., 0] >= 0
+    pure = (kind < recipe.pure) & ~drafted
+    frontier = (kind >= recipe.pure) & (kind < recipe.pure + recipe.frontier) & ~drafted
+    missed = (kind >= 1 - recipe.near_miss) & ~drafted
+    draft = np.where(drafted[..., None], given, target)
     for at in np.argwhere(missed):
         row = tuple(at)
         draft[row] = near_miss(rng, target[row], free[row], tail[row], vocab_size)
     t = np.where(pure, 1.0, rng.random(canvases))
-    t = np.where(missed, np.maximum(0, t - 0.5) / 0.5 * NEAR_MISS_NOISE, t)
+    t = np.where(missed | drafted, np.maximum(0, t - 0.5) / 0.5 * NEAR_MISS_NOISE, t)
     scattered = rng.random(target.shape) < t[..., None]
     # A frontier lies within the middle or at its end; a canvas of pure noise has it at its start.
     begin = np.where(frontier, rng.random(canvases) * (free & ~tail).sum(-1), 0).astype(np.int64)
     distance = np.arange(target.shape[-1]) - begin[..., None]
     noised = np.where(frontier[..., None], distance >= 0, scattered) & free
     noisy = np.where(noised, rng.integers(0, vocab_size, target.shape), draft)
-    near = np.maximum(NEAR_DECAY ** np.maximum(distance, 0), FAR_WEIGHT)
+    near = np.maximum(recipe.near_decay ** np.maximum(distance, 0), recipe.far)
     replaced = noised | (draft != target)
-    weight = np.where(replaced, 1.0, KEPT_WEIGHT) * np.where(tail, TAIL_WEIGHT, 1.0) * free
+    weight = np.where(replaced, 1.0, recipe.kept) * np.where(tail, recipe.tail, 1.0) * free
     weight = weight * np.where((pure | frontier)[..., None], near, 1.0)
     return noisy, weight.astype(np.float32), pure
 
