@@ -38,6 +38,7 @@ from dgemma_lsp.protocol import (
     line_of,
     make_converter,
     offset_at,
+    offsets_of,
     path_of,
 )
 from dgemma_lsp.quiet import Place, Reason, resuming, text_of
@@ -487,7 +488,7 @@ def locate(
 ) -> Cursor:
     """Return the place where a range of a document would be replaced by what is selected."""
     text = document.source
-    start, end = (offset_at(document, edge) for edge in (range.start, range.end))
+    start, end = offsets_of(document, range)
     place = Place(
         uri=document.uri,
         version=document.version or 0,
