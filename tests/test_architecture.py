@@ -131,7 +131,18 @@ INSIDE = {
     "tune_plot": {"tune"},
     "demo": {"client", "context", "ghost", "progress"},
     "doctor": {"checkpoints", "client", "control", "linking"},
-    "terminal_chat": {"checkpoints", "progress", "runtime"},
+    "chat_commands": set(),
+    "chat_copy": set(),
+    "chat_link": {"chat_copy", "runtime"},
+    "chat_prompt": {"chat_commands"},
+    "terminal_chat": {
+        "at_cursor",
+        "chat_commands",
+        "chat_copy",
+        "chat_link",
+        "chat_text",
+        "progress",
+    },
 }
 
 # Who may import a package that is heavy or that belongs to one duty; nobody else does.
@@ -150,6 +161,7 @@ RESERVED = {
         "sampler.train.humaneval",
         "sampler.train.quality",
     },
+    "prompt_toolkit": {"dgemma_lsp.chat_prompt"},
     "sqlite3": {"dgemma_lsp.chat_store"},
     "pygls": {"dgemma_lsp.server", "dgemma_lsp.protocol"},
     "lsprotocol": {"dgemma_lsp.server", "dgemma_lsp.protocol"},
@@ -158,7 +170,7 @@ RESERVED = {
         "dgemma_lsp.session",
         "dgemma_lsp.admission",
         "dgemma_lsp.client",
-        "dgemma_lsp.terminal_chat",
+        "dgemma_lsp.chat_link",
     },
     "matplotlib": {"dgemma_lsp.tune_plot"},
     "plotext": {"dgemma_lsp.tune_plot"},
@@ -168,6 +180,8 @@ RESERVED = {
 
 PURE = [
     "audience",
+    "chat_commands",
+    "chat_copy",
     "chat_export",
     "chat_text",
     "wire_schema",
