@@ -156,6 +156,11 @@ class Paths(Struct, frozen=True, kw_only=True):
         return self.state / "conversations.db"
 
     @property
+    def chat_history(self) -> Path:
+        """The lines that were typed in `dgemma chat`, 0600."""
+        return self.state / "chat_history"
+
+    @property
     def outcomes(self) -> Path:
         """What became of the suggestions, JSON lines."""
         return self.state / "outcomes.jsonl"

@@ -175,7 +175,18 @@ INSIDE = {
     "tune_plot": {"tune"},
     "demo": {"client", "context", "ghost", "progress"},
     "doctor": {"checkpoints", "client", "control", "linking"},
-    "terminal_chat": {"checkpoints", "progress", "runtime"},
+    "chat_commands": set(),
+    "chat_copy": set(),
+    "chat_link": {"chat_copy", "runtime"},
+    "chat_prompt": {"chat_commands"},
+    "terminal_chat": {
+        "at_cursor",
+        "chat_commands",
+        "chat_copy",
+        "chat_link",
+        "chat_text",
+        "progress",
+    },
 }
 
 # Who may import a package that is heavy or that belongs to one duty; nobody else does.
@@ -200,6 +211,7 @@ RESERVED = {
         "sampler.train.next_edits",
         "sampler.train.quality",
     },
+    "prompt_toolkit": {"dgemma_lsp.chat_prompt"},
     "sqlite3": {"dgemma_lsp.chat_store"},
     # The replay is an editor: it speaks the other side of the protocol.
     "pygls": {
@@ -220,7 +232,7 @@ RESERVED = {
     "markdown_it": {"dgemma_lsp.prose"},
     "websockets": {
         "dgemma_lsp.client",
-        "dgemma_lsp.terminal_chat",
+        "dgemma_lsp.chat_link",
     },
     "aiohttp": {
         "dgemma_lsp.daemon",
@@ -240,6 +252,8 @@ RESERVED = {
 
 PURE = [
     "audience",
+    "chat_commands",
+    "chat_copy",
     "chat_export",
     "chat_text",
     "wire_schema",
