@@ -494,6 +494,26 @@ def stats(ctx: click.Context, as_json: bool) -> None:
         click.echo(f"no suggestions are recorded yet in {found.paths.outcomes}")
 
 
+@dgemma.command("open")
+@common
+@click.option("--link", "only_link", is_flag=True, help="Print the link, and open no browser.")
+@click.pass_context
+def open_in_browser(ctx: click.Context, only_link: bool) -> None:
+    """Open the page: chat and a writing desk, in your browser.
+
+    The link works once, within a minute; the page then stays signed in.
+    """
+    from dgemma_lsp import linking, open_page
+
+    found = settings.read_startable(ctx.ensure_object(Common))
+    linking.ensure_daemon(found)
+    link = open_page.new_link(found.paths)
+    if only_link:
+        click.echo(link)
+    elif not open_page.show(link):
+        click.echo(f"no browser is found here; open this link within a minute:\n{link}")
+
+
 @dgemma.command()
 @common
 @click.pass_context

@@ -146,6 +146,11 @@ class Paths(Struct, frozen=True, kw_only=True):
         return self.runtime / "endpoint.json"
 
     @property
+    def page(self) -> Path:
+        """JSON with the port of the page and the hashes of its sessions, 0600."""
+        return self.runtime / "page.json"
+
+    @property
     def log(self) -> Path:
         """The daemon's and the model process's log."""
         return self.state / "daemon.log"
