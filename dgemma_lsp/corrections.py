@@ -6,6 +6,7 @@ It proposes freely and judges nothing: most proposals are wrong. What is told of
 
 import re
 from collections.abc import Collection, Iterator
+from itertools import pairwise
 from math import log
 
 from msgspec import Struct
@@ -116,7 +117,28 @@ def _alternatives(groups: tuple[tuple[str, ...], ...]) -> dict[str, tuple[str, .
 
 _ALIKE = _alternatives(_CONFUSED)
 _INFLECTED = _alternatives(_FORMS)
-_LEFT_OUT = ("the", "a", "an", "to", "of", "is", "are", "be", "in", "for", "and", "with", "by", "it", "that", "on", "as", "from")
+_SMALL = frozenset(
+    [
+        "the",
+        "a",
+        "an",
+        "to",
+        "of",
+        "is",
+        "are",
+        "be",
+        "in",
+        "for",
+        "and",
+        "with",
+        "by",
+        "it",
+        "that",
+        "on",
+        "as",
+        "from",
+    ]
+)
 _TWICE_AT_EASE = {"that", "had", "very", "many", "so", "no", "is", "really", "bye", "far", "more"}
 _VOWEL_SOUND = re.compile(
     r"(?!one\b|once\b|us[aeiu]|uni(?!n|m)|eu|ubi|u[bst]\b)[aeiou]|hour|hono|honest|heir", re.I
@@ -127,7 +149,7 @@ _SPELT_OUT_WITH_VOWEL = "AEFHILMNORSX"
 def propose(
     sentence: Sentence, english: English, familiar: Collection[str], missing: bool = True
 ) -> list[Correction]:
-    """Return what might be put right; `familiar` words (lower case) are spelt as they should be."""
+    """Return what might be put right; `familiar` words are the document's own, see `familiar`."""
     words = [
         match
         for match in _WORD.finditer(sentence.text)
@@ -144,7 +166,7 @@ def propose(
         if not title:
             found += _casing(sentence, match, english, familiar)
         found += _forms(match, english)
-    for one, other in zip(words, words[1:], strict=False):
+    for one, other in pairwise(words):
         between = sentence.text[one.end() : other.start()]
         if between.isspace():
             found += _pairs(one, other, english)
@@ -193,7 +215,9 @@ def _run_together(word: str, start: int, end: int, english: English) -> Iterator
     splits = []
     for at in range(1, len(word)):
         left, right = word[:at], word[at:]
-        if (len(left) == 1 and left.lower() not in ("a", "i")) or (len(right) == 1 and right != "a"):
+        if (len(left) == 1 and left.lower() not in ("a", "i")) or (
+            len(right) == 1 and right != "a"
+        ):
             continue
         rarer = min(english.how_frequent(left), english.how_frequent(right))
         if rarer > COMMON and right[0].islower():
@@ -215,10 +239,9 @@ def _casing(
     elif word[0].isupper() and word != "I":
         # Behind a colon, a dash or a bracket a sentence may begin.
         begins = sentence.text[:start].rstrip(" \"'(“‘")[-1:] in (":", ".", "!", "?", "-", "–", "—")
-        if word[1:].islower() or len(word) == 1:
-            if english.knows(word) and lower not in english.names and not begins:
-                kind = "casing.inner" if lower not in familiar else "casing.familiar"
-                yield Correction(kind, start, end, lower)
+        small = english.knows(word) and not (lower in english.names or word in familiar)
+        if small and not begins and (word[1:].islower() or len(word) == 1):
+            yield Correction("casing.inner", start, end, lower)
     elif lower in english.names:
         yield Correction("casing.name", start, end, english.names[lower])
 
@@ -273,22 +296,21 @@ def _pairs(one: re.Match[str], other: re.Match[str], english: English) -> Iterat
         if right != first:
             yield Correction("article", one.start(), one.end(), _like(one[0], right))
     whole = first + second
-    if min(english.how_frequent(first), english.how_frequent(second)) < RARE and len(whole) > 4:
-        if english.how_frequent(whole) > COMMON:
-            text = _like(one[0], whole)
-            yield Correction("spacing.split", one.start(), other.end(), text)
+    rarer = min(english.how_frequent(first), english.how_frequent(second))
+    if rarer < RARE and len(whole) > 4 and english.how_frequent(whole) > COMMON:
+        yield Correction("spacing.split", one.start(), other.end(), _like(one[0], whole))
 
 
 def _gaps(one: re.Match[str], other: re.Match[str]) -> Iterator[Correction]:
     """Propose small words that may have been left out between two."""
     near = {one[0].lower(), other[0].lower()}
     if other[0].lower() in ("a", "an", "the"):
-        small: tuple[str, ...] = ("is", "of", "in", "to", "with", "for", "as", "by", "and", "on", "from")
-    elif near & {"a", "an", "the"} or (near & set(_LEFT_OUT) and len(one[0]) < 4):
+        small = "is of in to with for as by and on from"
+    elif near & {"a", "an", "the"} or (near & _SMALL and len(one[0]) < 4):
         return
     else:
-        small = ("the", "a", "to", "of", "is", "be", "and", "in", "are", "that", "it", "for")
-    for word in small:
+        small = "the a to of is be and in are that it for"
+    for word in small.split():
         if word not in near:
             yield Correction("missing", one.end(), one.end(), f" {word}")
 
@@ -307,15 +329,15 @@ def _spaces(sentence: Sentence, english: English) -> Iterator[Correction]:
         if not sentence.overlaps_fixed(*match.span()):
             yield Correction("spacing.before", *match.span(), "")
     for match in _AFTER_MARK.finditer(text):
-        left, right = re.search(r"\w*$", text[: match.start()]), re.match(r"\w+", text[match.end() :])
-        if left is None or right is None or not (english.knows(left[0]) and english.knows(right[0])):
+        left = re.findall(r"\w*$", text[: match.start()])[0]
+        right = re.findall(r"^\w*", text[match.end() :])[0]
+        if not (english.knows(left) and english.knows(right)):
             continue
-        kind = "spacing.after"
         if match[1] == ".":
-            if not right[0][0].isupper() or len(right[0]) == 1:
-                kind = "spacing.stop"
+            sentence_ends = right[0].isupper() and len(right) > 1
+            kind = "spacing.after" if sentence_ends else "spacing.stop"
         elif sentence.overlaps_fixed(*match.span()):
             continue
-        if kind == "spacing.after" and text[match.end() :].startswith("//"):
-            continue
+        else:
+            kind = "spacing.after"
         yield Correction(kind, match.start(), match.end(), f"{match[1]} ")

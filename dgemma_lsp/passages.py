@@ -8,7 +8,6 @@ and the like are told as `fixed`. It judges no sentence.
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 
 from msgspec import Struct
 
@@ -119,7 +118,9 @@ def blocks(text: str, language: str) -> Iterator[list[Sentence]]:
 # -- source files --------------------------------------------------------------------------------
 
 
-def _remarks(text: str, language: str, lexicon: re.Pattern[str]) -> Iterator[tuple[list[_Line], str]]:
+def _remarks(
+    text: str, language: str, lexicon: re.Pattern[str]
+) -> Iterator[tuple[list[_Line], str]]:
     """Yield the lines of each run of comments and of each docstring, and how they are written."""
     run: list[_Line] = []
     column, end = -1, -1
@@ -238,7 +239,11 @@ def _paragraphs(lines: Sequence[_Line], markup: str) -> Iterator[list[Sentence]]
             if indent > skipped:
                 continue
             skipped = None
-        if markup in ("markdown", "rst", "comment", "text") and not paragraph and indent >= base + 4:
+        if (
+            markup in ("markdown", "rst", "comment", "text")
+            and not paragraph
+            and indent >= base + 4
+        ):
             # Behind an empty line and far inside stands code, or what hangs below a field.
             if markup != "rst" or indent >= base + 8:
                 continue
@@ -275,7 +280,9 @@ def _paragraphs(lines: Sequence[_Line], markup: str) -> Iterator[list[Sentence]]
 
 # -- sentences -----------------------------------------------------------------------------------
 
-_SHORT = r"(?<!\be\.g)(?<!\bi\.e)(?<!\betc)(?<!\bvs)(?<!\bcf)(?<!\bNo)(?<!\bMr)(?<!\bDr)(?<!\ba\.k\.a)"
+_SHORT = (
+    r"(?<!\be\.g)(?<!\bi\.e)(?<!\betc)(?<!\bvs)(?<!\bcf)(?<!\bNo)(?<!\bMr)(?<!\bDr)(?<!\ba\.k\.a)"
+)
 _BREAK = re.compile(_SHORT + r"(?<=[.!?])[\"')\]*`]{0,2}(\s+)(?=[\"'(`*A-Z\u00c0-\u00de])")
 _FIXED = re.compile(
     "|".join(
@@ -341,17 +348,15 @@ def _joined(lines: Sequence[_Line]) -> tuple[str, list[int]]:
     return "".join(parts), places
 
 
-def code_words(text: str, language: str) -> str:
+def without(text: str, found: Sequence[Sentence], language: str) -> str:
     """Return a source file without its prose, as far as its words matter; "" for a prose file."""
     if language in MARKUPS:
         return ""
-    inside = sorted(place for one in sentences(text, language) for place in one.places)
     kept, at = [], 0
-    for _, group in groupby(enumerate(inside), key=lambda pair: pair[1] - pair[0]):
-        run = [place for _, place in group]
-        kept.append(text[at : run[0]])
-        at = run[-1] + 1
-    return "".join([*kept, text[at:]])
+    for one in found:
+        kept.append(text[at : one.places[0]])
+        at = one.places[-1] + 1
+    return " ".join([*kept, text[at:]])
 
 
 def line_starts(text: str) -> list[int]:

@@ -20,9 +20,11 @@ from pygls.lsp.server import LanguageServer
 from pygls.workspace import TextDocument
 
 from dgemma_lsp import __version__, protocol
+from dgemma_lsp.accepted import Accepted
 from dgemma_lsp.completer import Answer, Completer
 from dgemma_lsp.config import Config, Paths
 from dgemma_lsp.contact import Contact
+from dgemma_lsp.diagnostics import Diagnostics
 from dgemma_lsp.drafts import Drafted
 from dgemma_lsp.errors import DgemmaError
 from dgemma_lsp.outcome_log import OutcomeLog
@@ -86,6 +88,7 @@ def build(config: Config, paths: Paths, problems: Sequence[str] = ()) -> "Server
     server.feature(t.TEXT_DOCUMENT_INLINE_COMPLETION, t.InlineCompletionOptions())(
         inline_completion
     )
+    server.diagnostics.register()
     commands: dict[str, Any] = {
         protocol.ACCEPTED: accepted,
         "dgemma.pause": pause,
@@ -116,6 +119,9 @@ class Server(LanguageServer):
         self.contact = Contact(config, paths, tell=self.tell, on_status=self.show_status)
         self.completer = Completer(config, self.contact, roots=self.roots, on_draft=self.show_draft)
         self.recorder = Recorder(OutcomeLog(paths.outcomes), config.editor)
+        self.diagnostics = Diagnostics(
+            self, self.contact, Accepted(paths.accepted), self.roots, self.tell, config.proofread
+        )
         self.newest = Newest()
         self.starting: asyncio.Task[None] | None = None
         self.cursors: dict[str, Cursor] = {}  # where it was asked last
@@ -140,6 +146,7 @@ class Server(LanguageServer):
         self.config = self.completer.config = config
         self.recorder.options = config.editor
         self.contact.configure(config)
+        self.diagnostics.configure(config.proofread)
         self.unheard = problems
 
     def tell_problems(self) -> None:
@@ -253,6 +260,7 @@ async def did_open(ls: Server, params: t.DidOpenTextDocumentParams) -> None:
     """Let other documents' completions know of this one."""
     document = params.text_document
     ls.completer.opened(document.uri, path_of(document.uri), document.text)
+    ls.diagnostics.changed(document.uri)
 
 
 async def did_change(ls: Server, params: t.DidChangeTextDocumentParams) -> None:
@@ -395,6 +403,7 @@ def changed(ls: Server, uri: str, changes: Sequence[t.TextDocumentContentChangeE
     ls.completer.changed(uri, path_of(uri), text, line_of(changes))
     ls.newest.cancel(uri)
     ls.recorder.changed(uri, text)
+    ls.diagnostics.changed(uri, line_of(changes))
 
 
 def closed(ls: Server, uri: str) -> None:
@@ -403,6 +412,7 @@ def closed(ls: Server, uri: str) -> None:
     ls.completer.closed(uri)
     ls.cursors.pop(uri, None)
     ls.recorder.closed(uri)
+    ls.diagnostics.closed(uri)
 
 
 # -- what the handlers do ------------------------------------------------------------------------

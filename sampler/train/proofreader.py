@@ -40,6 +40,7 @@ from sampler.train.errors_in_prose import Spoilt
 HOME = Path(dgemma_lsp.__file__).parent
 TOUCHED = 0.012  # of clean sentences, while calibrating: other texts are a little different
 WEIGHTS = (0.25, 0.5, 0.75, 1.0)
+PACKAGES = 16  # to calibrate on
 PACKAGES_WITH_WORD = 3
 LEAST_COUNT = 8
 NAMED = 0.9  # of a word's places, from which on its capital letters belong to it
@@ -102,20 +103,20 @@ def language_of(name: str) -> str:
     return {".rst": "rst", ".md": "markdown", ".txt": "rst"}.get(Path(name).suffix, "python")
 
 
-def gather(documents: Iterable[Document], count: int, seed: int, each: int = 8) -> list[Read]:
+def gather(documents: Iterable[Document], count: int, seed: int, each: int = 4) -> list[Read]:
     """Return `count` sentences at most, `each` at most of one document, spoilt by the seed."""
     rng = random.Random(seed)
     every: list[tuple[Sentence, set[str]]] = []
     seen: set[str] = set()
     for document in documents:
+        if len(every) >= count:
+            break
         language = language_of(document.name)
-        found = []
-        for one in passages.sentences(document.text, language):
-            if one.text not in seen and _is_whole(one):
-                seen.add(one.text)
-                found.append(one)
+        there = passages.sentences(document.text, language)
+        found = [one for one in there if one.text not in seen and _is_whole(one)]
         if found:
-            code = passages.code_words(document.text, language)
+            seen.update(one.text for one in found)
+            code = passages.without(document.text, there, language)
             known = familiar.words(document.text, code)
             every += [(one, known) for one in rng.sample(found, min(each, len(found)))]
     rng.shuffle(every)
@@ -138,9 +139,16 @@ def _is_whole(one: Sentence) -> bool:
     )
 
 
-def training(packages: Path) -> list[Document]:
-    """Return the documents that nano learns from, in random order."""
-    return corpus.shuffle(corpus.training_documents(packages), 5)
+def training(packages: Path, seed: int) -> list[Document]:
+    """Return documents of some packages that nano learns from, in random order."""
+    rng = random.Random(seed)
+    some = rng.sample([source.package for source in corpus.SOURCES], PACKAGES)
+    found = [
+        document
+        for package in some
+        for document in corpus.read_folder(package, corpus.package_folder(package, packages))
+    ]
+    return rng.sample(found, len(found))
 
 
 def held_out(packages: Path, prose: Sequence[Path]) -> list[Document]:
@@ -160,7 +168,7 @@ def held_out(packages: Path, prose: Sequence[Path]) -> list[Document]:
 def weigh(text: str, known: set[str], weigher: Weigher | None, kinds: Bounds | None) -> Weighed:
     """Return what may be changed in a sentence, and what each change gains."""
     sentence = Sentence(text, tuple(range(len(text))), True, passages.fixed(text))
-    proposed = corrections.propose(sentence, english.load(), known)
+    proposed = corrections.propose(sentence, english.load(), known, missing=False)
     if kinds is not None:
         proposed = verdicts.worth_asking(proposed, kinds)
     if not proposed:
@@ -189,8 +197,9 @@ def _leading(weighed: Weighed, weight: float, right: Sequence[bool]) -> Case:
     found = []
     for at in sorted(range(len(total)), key=lambda at: -total[at]):
         one = weighed.proposed[at]
-        if not any(o.kind != one.kind or o.start <= one.end and one.end >= o.start for o in taken
-                   if o.start <= one.end and one.end >= o.start and o.kind == one.kind):
+        # Of a word's proposals of one kind the best is the one that would be told.
+        rivals = (o for o in taken if o.kind == one.kind)
+        if not any(o.start <= one.end and o.end >= one.start for o in rivals):
             taken.append(one)
             found.append((one.kind, total[at], right[at]))
     return Case(found)
@@ -210,7 +219,9 @@ def choose(
         for _ in range(30):
             price = (low * high) ** 0.5
             least = _least(at_rest, spoilt, price)
-            touched = sum(any(t > least.get(k, verdicts.NEVER) for k, t, _ in one) for one in at_rest)
+            touched = sum(
+                any(t > least.get(k, verdicts.NEVER) for k, t, _ in one) for one in at_rest
+            )
             if touched <= TOUCHED * len(clean):
                 high = price
             else:
@@ -310,11 +321,11 @@ def _written(word: str, forms: Counter[str]) -> str:
 @proofreader.command()
 @packages_option
 @click.option("--model", default="nano", show_default=True)
-@click.option("--sentences", default=1500, show_default=True)
+@click.option("--sentences", default=450, show_default=True)
 @click.option("--seed", default=1, show_default=True)
 def calibrate(packages: Path, model: str, sentences: int, seed: int) -> None:
     """Choose the bounds on documentation of packages that are not held out."""
-    reads = gather(training(packages), sentences, seed)
+    reads = gather(training(packages, seed), sentences, seed)
     found = []
     for weigher in (Weigher(load(model)), None):
         clean, wrong = [], []
@@ -336,11 +347,9 @@ def calibrate(packages: Path, model: str, sentences: int, seed: int) -> None:
 @packages_option
 @click.option("--prose", type=click.Path(exists=True, path_type=Path), multiple=True)
 @click.option("--model", default="nano", show_default=True)
-@click.option("--sentences", default=1000, show_default=True)
+@click.option("--sentences", default=600, show_default=True)
 @click.option("--seed", default=2, show_default=True)
-def measure(
-    packages: Path, prose: Sequence[Path], model: str, sentences: int, seed: int
-) -> None:
+def measure(packages: Path, prose: Sequence[Path], model: str, sentences: int, seed: int) -> None:
     """Count what is mended, and what else is touched, in prose of held-out packages."""
     reads = gather(held_out(packages, prose), sentences, seed, each=200)
     bounds = verdicts.bounds()
