@@ -117,28 +117,7 @@ def _alternatives(groups: tuple[tuple[str, ...], ...]) -> dict[str, tuple[str, .
 
 _ALIKE = _alternatives(_CONFUSED)
 _INFLECTED = _alternatives(_FORMS)
-_SMALL = frozenset(
-    [
-        "the",
-        "a",
-        "an",
-        "to",
-        "of",
-        "is",
-        "are",
-        "be",
-        "in",
-        "for",
-        "and",
-        "with",
-        "by",
-        "it",
-        "that",
-        "on",
-        "as",
-        "from",
-    ]
-)
+_SMALL = frozenset("the a an to of is are be in for and with by it that on as from".split())  # noqa: SIM905
 _TWICE_AT_EASE = {"that", "had", "very", "many", "so", "no", "is", "really", "bye", "far", "more"}
 _VOWEL_SOUND = re.compile(
     r"(?!one\b|once\b|us[aeiu]|uni(?!n|m)|eu|ubi|u[bst]\b)[aeiou]|hour|hono|honest|heir", re.I

@@ -8,6 +8,7 @@ and the like are told as `fixed`. It judges no sentence.
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from msgspec import Struct
 
@@ -194,7 +195,8 @@ _FENCE = re.compile(r"\s*(```|~~~)")
 _BULLET = re.compile(r"\s*(?:[-*+•]|\d+[.)]|\(\w\))\s+(?:\[[ xX]\]\s+)?")
 _FIELD = re.compile(
     r"\s*(?::(?:param|parameter|arg|argument|key|keyword|type|returns?|rtype|raises?|yields?|var|"
-    r"ivar|cvar|meta)\b[^:]*:|[*`\w, ]{1,30}(?:\([^)]*\))?\s+--?\s|@\w+(?:\s+\{[^}]*\})?(?:\s+\w+)?)\s*"
+    r"ivar|cvar|meta)\b[^:]*:|[*`\w, ]{1,30}(?:\([^)]*\))?\s+--?\s|"
+    r"@\w+(?:\s+\{[^}]*\})?(?:\s+\w+)?)\s*"
 )
 _GOOGLE = re.compile(r"\s*\*{0,2}[A-Za-z_][\w.]*(?: \([^)]*\))?:\s+(?=\S)")
 _NOT_PROSE = re.compile(
@@ -239,14 +241,9 @@ def _paragraphs(lines: Sequence[_Line], markup: str) -> Iterator[list[Sentence]]
             if indent > skipped:
                 continue
             skipped = None
-        if (
-            markup in ("markdown", "rst", "comment", "text")
-            and not paragraph
-            and indent >= base + 4
-        ):
-            # Behind an empty line and far inside stands code, or what hangs below a field.
-            if markup != "rst" or indent >= base + 8:
-                continue
+        # Behind an empty line and far inside stands code, or what hangs below a field.
+        if not paragraph and indent >= base + (8 if markup == "rst" else 4):
+            continue
         if bare.startswith(".. ") or bare.startswith(".. _"):
             yield from done()
             skipped = indent
@@ -317,7 +314,7 @@ def _split(lines: Sequence[_Line], markup: str, hangs: bool) -> list[Sentence]:
     text, places = _joined(lines)
     cuts = [0, *(match.end() for match in _BREAK.finditer(text)), len(text)]
     found = []
-    for begin, end in zip(cuts, cuts[1:], strict=False):
+    for begin, end in pairwise(cuts):
         while end > begin and text[end - 1].isspace():
             end -= 1
         if end <= begin or end - begin > LONGEST or len(_WORDS.findall(text, begin, end)) < 3:

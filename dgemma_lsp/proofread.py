@@ -1,4 +1,4 @@
-"""`dgemma proofread`: files -> what is wrong in them, a diff, or the files put right. No argv here."""
+"""`dgemma proofread`: files -> what is wrong in them, a diff, or the files put right."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager

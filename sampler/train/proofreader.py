@@ -29,9 +29,10 @@ from dgemma_lsp.passages import Sentence
 from dgemma_lsp.verdicts import AllBounds, Bounds
 from sampler import compiled
 from sampler.benchmarks import report
-from sampler.benchmarks.report import Row, Section
+from sampler.benchmarks.report import Row, Section, Value
 from sampler.cache import PrefixCache
 from sampler.engine import Engine, Failed
+from sampler.events import Weighed
 from sampler.load import LoadedModel, load
 from sampler.train import corpus, proofreading
 from sampler.train.corpus import Document
@@ -68,14 +69,9 @@ class Weigher:
             for _, event in self._engine.step():
                 if isinstance(event, Failed):
                     raise event.error
-                for message in answer.tell(event) if not _ended(event) else ():
-                    assert isinstance(message, wire.Scores)
-                    told = message.log_probs
+                if isinstance(event, Weighed):
+                    told = event.log_probs
         return told
-
-
-def _ended(event: object) -> bool:
-    return type(event).__name__ == "Ended"
 
 
 @dataclass(frozen=True)
@@ -88,7 +84,7 @@ class Read:
 
 
 @dataclass(frozen=True)
-class Weighed:
+class Gains:
     """What may be changed in a sentence, and what each change gains."""
 
     proposed: list[Correction]
@@ -165,18 +161,18 @@ def held_out(packages: Path, prose: Sequence[Path]) -> list[Document]:
 # -- proofreading --------------------------------------------------------------------------------
 
 
-def weigh(text: str, known: set[str], weigher: Weigher | None, kinds: Bounds | None) -> Weighed:
+def weigh(text: str, known: set[str], weigher: Weigher | None, kinds: Bounds | None) -> Gains:
     """Return what may be changed in a sentence, and what each change gains."""
     sentence = Sentence(text, tuple(range(len(text))), True, passages.fixed(text))
     proposed = corrections.propose(sentence, english.load(), known, missing=False)
     if kinds is not None:
         proposed = verdicts.worth_asking(proposed, kinds)
     if not proposed:
-        return Weighed([], [])
+        return Gains([], [])
     if weigher is None:
-        return Weighed(proposed, [0.0] * len(proposed))
+        return Gains(proposed, [0.0] * len(proposed))
     told = weigher([text, *(one.applied(text) for one in proposed)])
-    return Weighed(proposed, verdicts.gains(told))
+    return Gains(proposed, verdicts.gains(told))
 
 
 # -- calibration ---------------------------------------------------------------------------------
@@ -189,7 +185,7 @@ class Case:
     leading: list[tuple[str, float, bool]]
 
 
-def _leading(weighed: Weighed, weight: float, right: Sequence[bool]) -> Case:
+def _leading(weighed: Gains, weight: float, right: Sequence[bool]) -> Case:
     total = [
         gain + weight * one.odds for one, gain in zip(weighed.proposed, weighed.gains, strict=True)
     ]
@@ -206,8 +202,8 @@ def _leading(weighed: Weighed, weight: float, right: Sequence[bool]) -> Case:
 
 
 def choose(
-    clean: Sequence[Weighed],
-    wrong: Sequence[tuple[Weighed, list[bool]]],
+    clean: Sequence[Gains],
+    wrong: Sequence[tuple[Gains, list[bool]]],
     weights: Sequence[float],
 ) -> tuple[Bounds, int]:
     """Return the bounds that mend most while TOUCHED of the clean sentences are touched at most."""
@@ -244,7 +240,7 @@ def _least(
     wrong: Sequence[Sequence[tuple[str, float, bool]]],
     price: float,
 ) -> dict[str, float]:
-    """Return the bound of each kind where a clean sentence touched costs `price` mended mistakes."""
+    """Return the bounds where a clean sentence touched costs `price` mended mistakes."""
     events: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for one in clean:
         highest: dict[str, float] = {}
@@ -368,11 +364,8 @@ def measure(packages: Path, prose: Sequence[Path], model: str, sentences: int, s
         told = proofreading.measure(
             proofread, [read.clean.text for read in reads], [read.spoilt for read in reads]
         )
-        rows.append(
-            {"proofreader": name, "mended": told.mended}
-            | dict(told.by_kind)
-            | {"restored": told.restored, "clean touched": told.touched}
-        )
+        row: dict[str, Value] = {"proofreader": name, "mended": told.mended, **told.by_kind}
+        rows.append(row | {"restored": told.restored, "clean touched": told.touched})
     section = Section("proofreading", f"{len(reads)} sentences of held-out packages", rows)
     report.show(section, Console(width=None if sys.stdout.isatty() else 180))
 
