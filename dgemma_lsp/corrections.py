@@ -18,6 +18,8 @@ NEAR = 6  # words spelt alike that are proposed for one
 RARE = 60_000  # words less frequent than this may be slips for others ...
 MORE_FREQUENT = 30  # ... that are so many times more frequent
 COMMON = 30_000
+SEEN = 3_000
+EVERYDAY = 1_000_000  # no name is made of words like these
 
 
 class Correction(Struct, frozen=True):
@@ -50,7 +52,6 @@ RULES = {
     "agreement": "a form that does not agree with the words around it",
     "article": "a for an, or an for a",
     "confused": "a word that sounds or looks like the right one",
-    "missing": "a small word left out",
 }
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
@@ -117,17 +118,15 @@ def _alternatives(groups: tuple[tuple[str, ...], ...]) -> dict[str, tuple[str, .
 
 _ALIKE = _alternatives(_CONFUSED)
 _INFLECTED = _alternatives(_FORMS)
-_SMALL = frozenset("the a an to of is are be in for and with by it that on as from".split())  # noqa: SIM905
+_BEGINNINGS = ("un", "re", "sub", "non", "multi", "pre", "de", "auto", "meta", "super", "over")
 _TWICE_AT_EASE = {"that", "had", "very", "many", "so", "no", "is", "really", "bye", "far", "more"}
 _VOWEL_SOUND = re.compile(
-    r"(?!one\b|once\b|us[aeiu]|uni(?!n|m)|eu|ubi|u[bst]\b)[aeiou]|hour|hono|honest|heir", re.I
+    r"(?!one\b|once\b|uni(?!n|m|d)|eu|u[bcfhjkqrst][aeiou])[aeiou]|hour|hono|honest|heir", re.I
 )
 _SPELT_OUT_WITH_VOWEL = "AEFHILMNORSX"
 
 
-def propose(
-    sentence: Sentence, english: English, familiar: Collection[str], missing: bool = True
-) -> list[Correction]:
+def propose(sentence: Sentence, english: English, familiar: Collection[str]) -> list[Correction]:
     """Return what might be put right; `familiar` words are the document's own, see `familiar`."""
     words = [
         match
@@ -149,8 +148,6 @@ def propose(
         between = sentence.text[one.end() : other.start()]
         if between.isspace():
             found += _pairs(one, other, english)
-            if missing:
-                found += _gaps(one, other)
     return list(dict.fromkeys(found))
 
 
@@ -177,6 +174,8 @@ def _spelling(
             kind = "spelling.name"
         else:
             kind = "spelling.unknown"
+        if _is_built(stem, english):
+            return
         for near in english.near(stem)[:NEAR]:
             text = english.names.get(near, near) + tail
             yield Correction(kind, start, end, _like(word, text), _odds(english, near, stem))
@@ -187,6 +186,13 @@ def _spelling(
             if english.how_frequent(near) > MORE_FREQUENT * english.how_frequent(lower):
                 text = _like(word, english.names.get(near, near))
                 yield Correction("spelling.other", start, end, text, _odds(english, near, lower))
+
+
+def _is_built(word: str, english: English) -> bool:
+    """Tell whether a word is one with a usual ending or beginning, which no list has all of."""
+    rests = [word[len(first) :] for first in _BEGINNINGS if word.startswith(first)]
+    rests += [word.removesuffix("s")] if word.endswith("s") and not word.endswith("ss") else []
+    return any(len(rest) > 3 and english.how_frequent(rest) > SEEN for rest in rests)
 
 
 def _run_together(word: str, start: int, end: int, english: English) -> Iterator[Correction]:
@@ -220,7 +226,8 @@ def _casing(
         begins = sentence.text[:start].rstrip(" \"'(“‘")[-1:] in (":", ".", "!", "?", "-", "–", "—")
         small = english.knows(word) and not (lower in english.names or word in familiar)
         if small and not begins and (word[1:].islower() or len(word) == 1):
-            yield Correction("casing.inner", start, end, lower)
+            kind = "casing.everyday" if english.how_frequent(lower) > EVERYDAY else "casing.inner"
+            yield Correction(kind, start, end, lower)
     elif lower in english.names:
         yield Correction("casing.name", start, end, english.names[lower])
 
@@ -278,20 +285,6 @@ def _pairs(one: re.Match[str], other: re.Match[str], english: English) -> Iterat
     rarer = min(english.how_frequent(first), english.how_frequent(second))
     if rarer < RARE and len(whole) > 4 and english.how_frequent(whole) > COMMON:
         yield Correction("spacing.split", one.start(), other.end(), _like(one[0], whole))
-
-
-def _gaps(one: re.Match[str], other: re.Match[str]) -> Iterator[Correction]:
-    """Propose small words that may have been left out between two."""
-    near = {one[0].lower(), other[0].lower()}
-    if other[0].lower() in ("a", "an", "the"):
-        small = "is of in to with for as by and on from"
-    elif near & {"a", "an", "the"} or (near & _SMALL and len(one[0]) < 4):
-        return
-    else:
-        small = "the a to of is be and in are that it for"
-    for word in small.split():
-        if word not in near:
-            yield Correction("missing", one.end(), one.end(), f" {word}")
 
 
 _MANY_SPACES = re.compile(r"(?<=[\w,;:)])[ \t]{2,3}(?=[\w(`])")

@@ -84,13 +84,32 @@ class Diagnostics:
         pull = t.DiagnosticOptions(
             inter_file_dependencies=False, workspace_diagnostics=False, identifier="dgemma"
         )
-        ls.feature(t.TEXT_DOCUMENT_DIAGNOSTIC, pull)(self.pull)
         fixes = t.CodeActionOptions(code_action_kinds=[t.CodeActionKind.QuickFix])
-        ls.feature(t.TEXT_DOCUMENT_CODE_ACTION, fixes)(self.fixes)
-        ls.command(IGNORE)(self.ignore)
-        ls.command(ACCEPT)(self.accept)
-        ls.command(LEARN)(self.learn)
-        ls.command(TURN_OFF)(self.turn_off)
+
+        # Functions, for pygls marks what it is given, and a method bears no mark.
+        @ls.feature(t.TEXT_DOCUMENT_DIAGNOSTIC, pull)
+        async def _(params: t.DocumentDiagnosticParams) -> t.DocumentDiagnosticReport:
+            return await self.pull(params)
+
+        @ls.feature(t.TEXT_DOCUMENT_CODE_ACTION, fixes)
+        async def _(params: t.CodeActionParams) -> list[t.CodeAction]:
+            return self.fixes(params)
+
+        @ls.command(IGNORE)
+        async def _(uri: str, sentence: str, fault: str) -> None:
+            self._keep(lambda: self._accepted.ignore(uri, sentence, fault))
+
+        @ls.command(ACCEPT)
+        async def _(uri: str, word: str) -> None:
+            self._keep(lambda: self._accepted.accept(uri, word))
+
+        @ls.command(LEARN)
+        async def _(uri: str, word: str) -> None:
+            self._keep(lambda: self._learn(uri, word))
+
+        @ls.command(TURN_OFF)
+        async def _(rule: str) -> None:
+            self._keep(lambda: self._accepted.turn_off(rule))
 
     def configure(self, options: Proofread) -> None:
         """Go by other options."""
@@ -243,7 +262,7 @@ class Diagnostics:
 
     # -- quick fixes -----------------------------------------------------------------------------
 
-    async def fixes(self, params: t.CodeActionParams) -> list[t.CodeAction]:
+    def fixes(self, params: t.CodeActionParams) -> list[t.CodeAction]:
         """Answer what can be done about the findings in a range."""
         uri = params.text_document.uri
         watched = self._watched.get(uri)
@@ -291,25 +310,13 @@ class Diagnostics:
 
     # -- commands --------------------------------------------------------------------------------
 
-    async def ignore(self, uri: str, sentence: str, fault: str) -> None:
-        """Leave one place alone, now and after a restart."""
-        self._keep(lambda: self._accepted.ignore(uri, sentence, fault))
-
-    async def accept(self, uri: str, word: str) -> None:
-        """Take a word for right in one document."""
-        self._keep(lambda: self._accepted.accept(uri, word))
-
-    async def learn(self, uri: str, word: str) -> None:
+    def _learn(self, uri: str, word: str) -> None:
         """Take a word for right in the whole project; without one, in the document."""
         roots = self._roots()
         if roots:
-            self._keep(lambda: add_to_project(roots[0], word))
+            add_to_project(roots[0], word)
         else:
-            await self.accept(uri, word)
-
-    async def turn_off(self, rule: str) -> None:
-        """Apply a rule no more."""
-        self._keep(lambda: self._accepted.turn_off(rule))
+            self._accepted.accept(uri, word)
 
     def _keep(self, write: Callable[[], object]) -> None:
         try:
@@ -322,8 +329,6 @@ class Diagnostics:
 def _change(one: Finding) -> str:
     if one.rule == "repeated":
         return "Take the second one away"
-    if one.rule == "missing":
-        return f"Put “{one.text.strip()}” in"
     return "Put the space right" if one.rule == "spacing" else f"Change to “{one.text}”"
 
 

@@ -13,8 +13,8 @@ from spellchecker import SpellChecker
 
 # So often would a word that documentation has once stand in the texts that the library counted.
 DOCUMENTATION_WEIGHT = 300
-# So frequent a word is one without its capital letter too, such as march and none.
-EVERYDAY = 300_000
+# So frequent a word is one without its capital letter too, such as none and may.
+EVERYDAY = 150_000
 
 
 class English:

@@ -129,9 +129,14 @@ def _remarks(
         start = match.start()
         begin = text.rfind("\n", 0, start) + 1
         token = match[0]
+        if run and (token[-1] in "\"'" or "\n" in token):
+            yield run, "comment"
+            run = []
         if token[-1] in "\"'":
             if language == "python" and _is_docstring(text, begin, match):
                 yield _inside(match), "rst"
+            continue
+        if token.startswith("#!") and start == 0:
             continue
         if "\n" in token:
             yield _block_comment(match), "comment"
@@ -277,9 +282,7 @@ def _paragraphs(lines: Sequence[_Line], markup: str) -> Iterator[list[Sentence]]
 
 # -- sentences -----------------------------------------------------------------------------------
 
-_SHORT = (
-    r"(?<!\be\.g)(?<!\bi\.e)(?<!\betc)(?<!\bvs)(?<!\bcf)(?<!\bNo)(?<!\bMr)(?<!\bDr)(?<!\ba\.k\.a)"
-)
+_SHORT = "".join(rf"(?<!\b{short}\.)" for short in (r"e\.g", r"i\.e", "vs", "cf", "No", "Mr", "Dr"))
 _BREAK = re.compile(_SHORT + r"(?<=[.!?])[\"')\]*`]{0,2}(\s+)(?=[\"'(`*A-Z\u00c0-\u00de])")
 _FIXED = re.compile(
     "|".join(

@@ -30,7 +30,6 @@ MESSAGES = {
     "agreement": "Does not agree",
     "article": "Article",
     "confused": "Another word is meant",
-    "missing": "A word is missing",
 }
 
 _ids = count(1)
@@ -119,11 +118,9 @@ def finding(sentence: Sentence, one: Correction) -> Finding:
     start, end = sentence.place(one.start, one.end)
     fault = sentence.text[one.start : one.end]
     message = MESSAGES[one.rule]
-    if one.rule in ("spacing", "repeated", "missing"):
+    if one.rule in ("spacing", "repeated"):
         around = slice(max(0, one.start - 12), one.end + 12)
         fault = f"{fault}|{sentence.text[around]}"
-        if one.rule == "missing":
-            message = f"{message}: “{one.text.strip()}”?"
     else:
         message = f"{message}: “{one.text}”?"
     return Finding(

@@ -44,6 +44,7 @@ WEIGHTS = (0.25, 0.5, 0.75, 1.0)
 PACKAGES = 16  # to calibrate on
 PACKAGES_WITH_WORD = 3
 LEAST_COUNT = 8
+MARGIN = 2.0  # in nats, above all that was seen of a kind that is not worth it
 NAMED = 0.9  # of a word's places, from which on its capital letters belong to it
 
 _WORD = re.compile(r"[A-Za-z]+(?:'[a-z]+)?")
@@ -120,7 +121,9 @@ def gather(documents: Iterable[Document], count: int, seed: int, each: int = 4) 
     reads = []
     for at, (one, known) in enumerate(every):
         for spoilt in proofreading.spoilt([one.text], seed + at):
-            reads.append(Read(one, known, spoilt))
+            # Code, links and quoted words are to be left as they are, mistakes and all.
+            if not any(one.overlaps_fixed(m.start, m.end) for m in spoilt.mistakes):
+                reads.append(Read(one, known, spoilt))
     return reads
 
 
@@ -164,7 +167,7 @@ def held_out(packages: Path, prose: Sequence[Path]) -> list[Document]:
 def weigh(text: str, known: set[str], weigher: Weigher | None, kinds: Bounds | None) -> Gains:
     """Return what may be changed in a sentence, and what each change gains."""
     sentence = Sentence(text, tuple(range(len(text))), True, passages.fixed(text))
-    proposed = corrections.propose(sentence, english.load(), known, missing=False)
+    proposed = corrections.propose(sentence, english.load(), known)
     if kinds is not None:
         proposed = verdicts.worth_asking(proposed, kinds)
     if not proposed:
@@ -254,14 +257,13 @@ def _least(
     least = {}
     for kind, of_kind in events.items():
         of_kind.sort(reverse=True)
-        worth, best, bound = 0.0, 2.0, None
+        worth, best, bound = 0.0, 0.0, of_kind[0][0] + MARGIN
         for at, (total, value) in enumerate(of_kind):
             worth += value
             following = of_kind[at + 1][0] if at + 1 < len(of_kind) else total - 2
             if worth > best and following < total:
                 best, bound = worth, (total + max(following, total - 2)) / 2
-        if bound is not None:
-            least[kind] = bound
+        least[kind] = bound
     return least
 
 
