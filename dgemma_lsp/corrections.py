@@ -190,8 +190,9 @@ def _spelling(
 
 def _is_built(word: str, english: English) -> bool:
     """Tell whether a word is one with a usual ending or beginning, which no list has all of."""
+    if word.endswith("s") and not word.endswith("ss") and english.knows(word[:-1]):
+        return True
     rests = [word[len(first) :] for first in _BEGINNINGS if word.startswith(first)]
-    rests += [word.removesuffix("s")] if word.endswith("s") and not word.endswith("ss") else []
     return any(len(rest) > 3 and english.how_frequent(rest) > SEEN for rest in rests)
 
 
