@@ -181,6 +181,31 @@ def complete(
 
 @dgemma.command()
 @common
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--fix", "act", flag_value="fix", help="Put the files right.")
+@click.option("--diff", "act", flag_value="diff", help="Print what would be changed.")
+@click.option("--alone", is_flag=True, help="Ask no model: quicker, and finds less.")
+@click.pass_context
+def proofread(ctx: click.Context, files: tuple[Path, ...], act: str | None, alone: bool) -> None:
+    """Tell what is wrong in the English of FILES; exit code 1 where anything is."""
+    from dgemma_lsp import proofread as command
+
+    found = settings.read_startable(ctx.ensure_object(Common))
+    reports = asyncio.run(command.check(files, found, alone=alone))
+    for report in reports:
+        if act == "diff":
+            click.echo(report.diff(), nl=False)
+        else:
+            for line in report.lines():
+                click.echo(line)
+        if act == "fix" and report.found:
+            report.write()
+    if any(report.found for report in reports):
+        ctx.exit(1)
+
+
+@dgemma.command()
+@common
 @click.option("--plain", is_flag=True, help="No colours and no drafts, as into a pipe.")
 @steps_option
 @seed_option

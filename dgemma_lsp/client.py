@@ -178,7 +178,7 @@ async def complete(
 
 
 async def score(link: Link, message: wire.Score) -> list[float]:
-    """Return how probable each text is, in nats; raises as `Link.request` does."""
+    """Return the log probability of each text, in nats; raises as `Link.request` does."""
     log_probs: list[float] = []
     async with aclosing(link.request(message)) as answers:
         async for answer in answers:

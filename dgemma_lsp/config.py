@@ -88,6 +88,21 @@ class Editor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     record: Literal["off", "outcomes", "code"] = "outcomes"
 
 
+PROSE = ("markdown", "plaintext", "restructuredtext", "rst", "gitcommit", "latex", "tex")
+
+
+class Proofread(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Proofreading of English in `languages` ("*" means all): in source files, of their comments.
+
+    `rules_off` are not applied. Without `model` the rules judge alone, and find less.
+    """
+
+    enabled: bool = True
+    languages: tuple[str, ...] = PROSE
+    rules_off: list[str] = []
+    model: bool = True
+
+
 class Chat(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The chat endpoint; `steps` 0 takes the model's own default.
 
@@ -119,6 +134,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     model: Model = Model()
     completion: Completion = Completion()
     editor: Editor = Editor()
+    proofread: Proofread = Proofread()
     chat: Chat = Chat()
     daemon: Daemon = Daemon()
 
@@ -169,6 +185,11 @@ class Paths(Struct, frozen=True, kw_only=True):
     def outcomes(self) -> Path:
         """What became of the suggestions, JSON lines."""
         return self.state / "outcomes.jsonl"
+
+    @property
+    def accepted(self) -> Path:
+        """What proofreading leaves alone: words, places and rules, JSON."""
+        return self.state / "accepted.json"
 
 
 def load(path: Path) -> Config:

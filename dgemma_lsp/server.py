@@ -21,9 +21,11 @@ from pygls.lsp.server import LanguageServer
 from pygls.workspace import TextDocument
 
 from dgemma_lsp import __version__, inline_edit, menu, protocol, rewrite_handlers
+from dgemma_lsp.accepted import Accepted
 from dgemma_lsp.completer import Answer, Completer
 from dgemma_lsp.config import Config, Paths
 from dgemma_lsp.contact import Contact
+from dgemma_lsp.diagnostics import Diagnostics
 from dgemma_lsp.drafts import Drafted
 from dgemma_lsp.errors import DgemmaError
 from dgemma_lsp.next_edit import NextEdit
@@ -89,6 +91,7 @@ def build(config: Config, paths: Paths, problems: Sequence[str] = ()) -> "Server
     server.feature(t.TEXT_DOCUMENT_INLINE_COMPLETION, t.InlineCompletionOptions())(
         inline_completion
     )
+    server.diagnostics.register()
     commands: dict[str, Any] = {
         protocol.ACCEPTED: accepted,
         "dgemma.pause": pause,
@@ -122,6 +125,9 @@ class Server(LanguageServer):
         self.completer = Completer(config, self.contact, roots=self.roots, on_draft=self.show_draft)
         self.next_edit = NextEdit(config, self.contact, why_off=self.completer.why_off)
         self.recorder = Recorder(OutcomeLog(paths.outcomes), config.editor)
+        self.diagnostics = Diagnostics(
+            self, self.contact, Accepted(paths.accepted), self.roots, self.tell, config.proofread
+        )
         self.newest = Newest()
         self.starting: asyncio.Task[None] | None = None
         self.resume = resuming("")  # what the person resumes completion by
@@ -147,6 +153,7 @@ class Server(LanguageServer):
         self.config = self.completer.config = self.next_edit.config = config
         self.recorder.options = config.editor
         self.contact.configure(config)
+        self.diagnostics.configure(config.proofread)
         self.unheard = problems
 
     def tell_problems(self) -> None:
@@ -266,6 +273,7 @@ async def did_open(ls: Server, params: t.DidOpenTextDocumentParams) -> None:
     document = params.text_document
     ls.completer.opened(document.uri, path_of(document.uri), document.text)
     ls.next_edit.history.opened(document.uri, document.text)
+    ls.diagnostics.changed(document.uri)
 
 
 async def did_change(ls: Server, params: t.DidChangeTextDocumentParams) -> None:
@@ -419,6 +427,7 @@ def changed(ls: Server, uri: str, changes: Sequence[t.TextDocumentContentChangeE
     ls.next_edit.history.changed(uri, text)
     ls.newest.cancel(uri)
     ls.recorder.changed(uri, text)
+    ls.diagnostics.changed(uri, line_of(changes))
 
 
 def closed(ls: Server, uri: str) -> None:
@@ -428,6 +437,7 @@ def closed(ls: Server, uri: str) -> None:
     ls.next_edit.history.closed(uri)
     ls.cursors.pop(uri, None)
     ls.recorder.closed(uri)
+    ls.diagnostics.closed(uri)
 
 
 # -- what the handlers do ------------------------------------------------------------------------

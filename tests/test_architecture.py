@@ -56,8 +56,10 @@ INSIDE = {
     "worker": set(),
     "client": set(),
     "server": {
+        "accepted",
         "completer",
         "contact",
+        "diagnostics",
         "drafts",
         "inline_edit",
         "menu",
@@ -103,6 +105,23 @@ INSIDE = {
     "history": {"edits", "follow"},
     "follow": {"edits"},
     "verdict": {"client", "ghost", "quiet", "syntax"},
+    "diagnostics": {"accepted", "client", "contact", "passages", "proofreader"},
+    "proofreader": {"corrections", "english", "familiar", "passages", "verdicts"},
+    "verdicts": {"corrections"},
+    "corrections": {"english", "passages"},
+    "english": set(),
+    "familiar": set(),
+    "passages": set(),
+    "accepted": set(),
+    "proofread": {
+        "accepted",
+        "at_cursor",
+        "client",
+        "linking",
+        "passages",
+        "proofreader",
+        "settings",
+    },
     "ahead": {"outcomes", "quiet", "runs", "suggestions"},
     "runs": {"edits", "quiet", "suggestions"},
     "neighbours": {"context"},
@@ -209,12 +228,14 @@ RESERVED = {
         "sampler.train.evaluate",
         "sampler.train.humaneval",
         "sampler.train.next_edits",
+        "sampler.train.proofreader",
         "sampler.train.quality",
     },
     "prompt_toolkit": {"dgemma_lsp.chat_prompt"},
     "sqlite3": {"dgemma_lsp.chat_store"},
     # The replay is an editor: it speaks the other side of the protocol.
     "pygls": {
+        "dgemma_lsp.diagnostics",
         "dgemma_lsp.server",
         "dgemma_lsp.protocol",
         "dgemma_lsp.replay",
@@ -222,6 +243,7 @@ RESERVED = {
         "dgemma_lsp.rewrite_handlers",
     },
     "lsprotocol": {
+        "dgemma_lsp.diagnostics",
         "dgemma_lsp.inline_edit",
         "dgemma_lsp.menu",
         "dgemma_lsp.server",
@@ -230,6 +252,7 @@ RESERVED = {
         "dgemma_lsp.rewrite_handlers",
     },
     "markdown_it": {"dgemma_lsp.prose"},
+    "spellchecker": {"dgemma_lsp.english"},
     "websockets": {
         "dgemma_lsp.client",
         "dgemma_lsp.chat_link",
@@ -290,6 +313,10 @@ PURE = [
     "modes",
     "prose",
     "writing",
+    "corrections",
+    "familiar",
+    "passages",
+    "verdicts",
 ]
 
 TOP_LEVEL = {"pyproject.toml", "dgemma_lsp", "sampler", "editors", "tests", "README.md", "LICENSE"}
