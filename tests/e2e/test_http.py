@@ -102,17 +102,19 @@ def test_errors_have_the_clients_own_types(there: Endpoint, client: OpenAI) -> N
 
 
 async def test_who_goes_away_frees_the_model(daemon_home: Home, there: Endpoint) -> None:
-    def requests() -> dict[str, int]:
-        counts: dict[str, int] = report(daemon_home)["requests"]
-        return counts
+    def requests(*names: str) -> list[int]:
+        counts = report(daemon_home)["requests"]
+        return [counts[name] for name in names]
 
-    before = requests()
+    ended, withdrawn = requests("completed", "failed"), requests("withdrawn")[0]
     async with AsyncOpenAI(base_url=address(there), api_key=there.token, max_retries=0) as api:
         asked = asyncio.create_task(
             api.completions.create(model="nano", prompt="x = 1\n" * 20, max_tokens=900, n=16)
         )
-        await asyncio.to_thread(until, lambda: requests()["running"], "the request")
+        await asyncio.to_thread(until, lambda: requests("running")[0], "the request")
         asked.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asked
-        await asyncio.to_thread(until, lambda: requests() == before, "the end of its texts")
+        await asyncio.to_thread(until, lambda: not any(requests("running", "queued")), "its end")
+    assert requests("completed", "failed") == ended
+    assert requests("withdrawn") == [withdrawn + 16]
