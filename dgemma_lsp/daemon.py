@@ -15,7 +15,6 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from itertools import count
 from pathlib import Path
 
 from aiohttp import web
@@ -23,8 +22,12 @@ from aiohttp import web
 from dgemma_lsp import loopback, runtime, wire, worker
 from dgemma_lsp.admission import Door
 from dgemma_lsp.config import Config, Paths
+from dgemma_lsp.conversations import ConversationHub
+from dgemma_lsp.desk import Desk
 from dgemma_lsp.dispatcher import Dispatcher
 from dgemma_lsp.errors import DaemonStopping, UserError
+from dgemma_lsp.page import Page
+from dgemma_lsp.page_keys import PageKeys
 from dgemma_lsp.session import Session
 from dgemma_lsp.wire import Response
 
@@ -40,15 +43,15 @@ _log = logging.getLogger(__name__)
 class Daemon:
     """The sessions, and how they come to their end; `stopping` tells that it is time."""
 
-    def __init__(self, config: Config, model_command: Sequence[str]) -> None:
+    def __init__(self, config: Config, paths: Paths, model_command: Sequence[str]) -> None:
         self.stopping = asyncio.Event()
         self.port = 0  # until the listener has one
         self.dispatcher = Dispatcher(config, model_command)
+        self.conversations = ConversationHub(config, paths.conversations, self.dispatcher)
         self._idle_minutes = config.daemon.idle_minutes
         self._sessions: set[Session] = set()
         self._nobody = asyncio.Event()
         self._nobody.set()
-        self._numbers = count(1)
 
     async def attend(
         self, encode: Callable[[Response], str | bytes], request: web.Request
@@ -64,11 +67,12 @@ class Daemon:
         )
         await connection.prepare(request)
         session = Session(
-            next(self._numbers),
+            self.dispatcher.new_session(),
             connection,
             request,
             encode=encode,
             dispatcher=self.dispatcher,
+            conversations=self.conversations,
             process=self,
         )
         self._sessions.add(session)
@@ -105,7 +109,11 @@ class Daemon:
         self.stop(f"no request for {self._idle_minutes:g} minutes")
 
 
-def _loopback_socket(port: int) -> socket.socket:
+def _loopback_socket(port: int, rather: int) -> socket.socket:
+    """Listen at `port`; where that is any, `rather` at the one where a page looks for the daemon."""
+    if not port and rather:
+        with suppress(OSError):
+            return socket.create_server(("127.0.0.1", rather))
     try:
         return socket.create_server(("127.0.0.1", port))
     except OSError as exc:
@@ -155,19 +163,25 @@ async def serving(
     """
     runtime.prepare_folder(paths.runtime)
     async with runtime.only_daemon(paths):
-        daemon = Daemon(config, model_command)
+        daemon = Daemon(config, paths, model_command)
         runners: list[web.AppRunner] = []
+        conversing = asyncio.create_task(daemon.conversations.run())
+        conversing.add_done_callback(partial(_stop_on_error, daemon))
         tasks: list[asyncio.Task[None]] = []
         try:
             token = secrets.token_urlsafe(32)
-            opened = _loopback_socket(config.daemon.port)
+            keys = PageKeys(paths.page)
+            opened = _loopback_socket(config.daemon.port, keys.port)
             daemon.port = opened.getsockname()[1]
-            door = Door(token, origins=config.daemon.origins, public=loopback.PUBLIC)
+            keys.stand_at(daemon.port)
             talk = partial(daemon.attend, wire.encode_json)
-            runners.append(
-                await _listen(loopback.application(door, talk, daemon.dispatcher), opened)
+            page = Page(keys, talk, Desk(config, paths, daemon.dispatcher))
+            door = Door(
+                token, origins=config.daemon.origins, public=loopback.PUBLIC, visits=page.visits
             )
-            runtime.write_endpoint(
+            app = loopback.application(door, talk, daemon.dispatcher, config.completion, page)
+            runners.append(await _listen(app, opened))
+            runtime.write_private(
                 paths.endpoint, runtime.Endpoint(port=daemon.port, token=token, pid=os.getpid())
             )
             runners.append(await _listen(_of_socket(daemon), _unix_socket(paths.socket)))
@@ -182,6 +196,9 @@ async def serving(
             for runner in runners:
                 for site in runner.sites:
                     await site.stop()
+            # What the model said last is kept before anybody is told that all is over.
+            daemon.conversations.finish()
+            await asyncio.wait([conversing])
             await daemon.close_sessions()
             for runner in runners:
                 await runner.cleanup()

@@ -24,13 +24,13 @@ _EVERYWHERE = [
     r"(?<!\w)[@#][\w/-]+",
     r"\{\{[^{}]*\}\}|\{[^{}\s]*\}|%\([^()]*\)[sdrf]|%[sdrf]\b",  # what a program fills in
     r"(?<!\w)--?[A-Za-z][\w-]*(?:=\S+)?",  # options of a command
-    r"(?<![\w/])[~.]{0,2}/?[\w.-]+(?:/[\w.-]+)+/?",  # paths
+    r"(?<![\w/])(?:(?:~|\.{1,2})?/[\w.-]+|[\w.-]+(?=/))(?:/[\w.-]+)*/?",  # paths
     r"[$€£¥]?(?<!\w)[+-]?\d+(?:[.,:/-]\d+)*(?:\s?[%€$£¥°])?(?!\w)",
     r"\b\w+(?:\.\w+)*\(\)",  # calls
     r"\b[A-Za-z_]\w*(?:(?:\.|::|->)[A-Za-z_]\w*)+",  # dotted names, and names of files
     r"\b\w*(?:_\w|\w_)\w*\b",
     r"\b\w*[a-z]+[A-Z]\w*\b",
-    r"\b[A-Za-z]\w*\d\w*\b|\b\d\w+\b",
+    r"\b[A-Za-z]\w*\d\w*(?:[.-]\w*\d\w*)*\b|\b\d\w+\b",
     r"\b[A-Z]{2,}[a-z]?\b",  # abbreviations
 ]
 _CAPITAL = re.compile(r"(?<=[^\W_] )[A-Z][^\W\d_]+(?:[-' ][A-Z][^\W\d_]+)*|(?<=, )[A-Z][^\W\d_]+")

@@ -1,6 +1,7 @@
 """One connection: its frames in, decoded and handed on; what waits for the client out.
 
-It takes no decision about the model and keeps no request: both are the dispatcher's.
+It takes no decision about the model and keeps no request: both are the dispatcher's, and of kept
+conversations `conversations`'.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from aiohttp.web import WebSocketResponse, WSMsgType
 from msgspec import Struct
 
 from dgemma_lsp import wire
+from dgemma_lsp.conversations import ConversationHub
 from dgemma_lsp.dispatcher import Dispatcher
 from dgemma_lsp.errors import DgemmaError, InvalidRequest, TooLarge, UnsupportedProtocol
 from dgemma_lsp.outbox import Outbox
@@ -70,6 +72,7 @@ class Session:
         *,
         encode: Callable[[Response], str | bytes],
         dispatcher: Dispatcher,
+        conversations: ConversationHub,
         process: Process,
     ) -> None:
         self._number = number
@@ -78,6 +81,7 @@ class Session:
         self._frame_type = bytes if encode is wire.encode_binary else str
         self._outbox = Outbox(encode)
         self._dispatcher = dispatcher
+        self._conversations = conversations
         self._process = process
         self._wake = asyncio.Event()
         self._finished = False
@@ -91,6 +95,7 @@ class Session:
                     self._take(frame)
         finally:
             self._dispatcher.disconnected(self._number)
+            self._conversations.disconnected(self._number)
             self.finish()
             await writer
 
@@ -168,12 +173,14 @@ class Session:
         if not isinstance(message, Hello | Cancel) and self._in_flight(message.id):
             raise InvalidRequest(f"the id {message.id!r} is in flight already: choose another")
         if isinstance(message, wire.ChatRequest):
-            raise InvalidRequest(f"this daemon does not keep conversations: {message.id!r}")
+            self._conversations.take(self._number, message, self._send)
+            return
         match message:
             case Complete() | Chat() | Generate() | Rewrite() | Score():
                 self._dispatcher.submit(self._number, message, self._send)
             case Cancel(id=id):
                 self._dispatcher.cancel(self._number, id)
+                self._conversations.cancel(self._number, id)
             case Status(id=id):
                 self._send(self._dispatcher.report(id, port=self._process.port))
                 self._send(Done(id=id, reason="reported"))
@@ -186,7 +193,9 @@ class Session:
                 assert_never(message)
 
     def _in_flight(self, id: str) -> bool:
-        return self._dispatcher.find(self._number, id) is not None
+        return self._dispatcher.find(self._number, id) is not None or self._conversations.holds(
+            self._number, id
+        )
 
     def _refuse(self, frame: str | bytes, error: DgemmaError) -> None:
         """Answer a frame that is taken no further.

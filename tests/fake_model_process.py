@@ -8,6 +8,7 @@ command a line:
     /fail TEXT     fail with TEXT           /hang        wait until cancelled, or freed by /free
     /free          end every job that hangs /deaf        wait for ever, ignoring Cancel
     /crash         die with exit code 3     /garbage     write what is no frame
+    /holds N       fail where the turns of a chat have more than N characters
 
 Any other script is a block with the script itself. A job ends in Done after its last line. The
 model's name scripts the loading: "fake" is ready at once; "fake-unusable" never will be;
@@ -82,6 +83,11 @@ def play(job: wire.Job) -> None:
                         write(wire.Draft(id=job.id, block=block, step=step, text=text, stable=step))
             case "/fail":
                 return write(wire.Failed(id=job.id, code="model_failed", message=rest))
+            case "/holds":
+                assert isinstance(job, wire.Chat)
+                if sum(len(turn.content) for turn in job.messages) > int(rest):
+                    told = f"it holds {rest} characters"
+                    return write(wire.Failed(id=job.id, code="too_large", message=told))
             case "/hang" | "/deaf":
                 HANGING[job.id] = command == "/hang"
                 return None

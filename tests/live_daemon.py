@@ -102,7 +102,9 @@ class Client:
 
 @asynccontextmanager
 async def on_socket(paths: Paths) -> AsyncIterator[Client]:
-    async with unix_connect(str(paths.socket), compression=None) as connection:
+    async with unix_connect(
+        str(paths.socket), compression=None, max_size=wire.MAX_FRAME_BYTES
+    ) as connection:
         client = Client(connection, wire.encode_binary)
         await client.send(Hello(protocol=wire.PROTOCOL, client="test"))
         assert isinstance(await client.receive(), wire.Welcome)
@@ -118,7 +120,9 @@ async def on_loopback(paths: Paths) -> AsyncIterator[Client]:
     there = endpoint(paths)
     header = {"Authorization": f"Bearer {there.token}"}
     url = f"ws://127.0.0.1:{there.port}/"
-    async with connect(url, additional_headers=header, compression=None) as connection:
+    async with connect(
+        url, additional_headers=header, compression=None, max_size=wire.MAX_FRAME_BYTES
+    ) as connection:
         client = Client(connection, wire.encode_json)
         await client.send(Hello(protocol=wire.PROTOCOL, client="test"))
         assert isinstance(await client.receive(), wire.Welcome)

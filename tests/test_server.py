@@ -118,6 +118,11 @@ class Editor:
         protocol._send_data({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
         return future  # type: ignore[return-value]
 
+    async def until_ready(self) -> None:
+        """Wait until the server, whose status was asked for, has its daemon."""
+        while not any(status.state == "ready" for status in self.statuses):
+            await self.client.wait_for_notification(protocol.STATUS)
+
     async def told(self) -> str:
         """Wait until the user was told something; return the last of it."""
         while not self.client.messages:
