@@ -252,8 +252,8 @@ def test_only_the_end_of_a_long_answer_is_drawn_with_what_may_change_dimmed() ->
     assert drawn.plain[min(span.start for span in drawn.spans) :].strip() == "six \nseven"
 
 
-# What a terminal is told when a line may be typed: pasted text is to come in brackets.
-PROMPTED = b"\x1b[?2004h"
+# What a terminal is told when a line is asked for, and when the prompt is drawn.
+PASTES_IN_BRACKETS, SHOWS_CURSOR = b"\x1b[?2004h", b"\x1b[?25h"
 
 
 def test_in_a_terminal_ctrl_c_ends_the_answer_and_ctrl_d_the_conversation(
@@ -274,14 +274,14 @@ def test_in_a_terminal_ctrl_c_ends_the_answer_and_ctrl_d_the_conversation(
         )
         os.close(theirs)
         with closing(os.fdopen(ours, "r+b", buffering=0)) as terminal:
-            read_until(terminal, PROMPTED)
+            read_until_prompted(terminal)
             terminal.write(b"//hang\r")
             asyncio.run(busy(dgemma))
             terminal.write(b"\x03")
             read_until(terminal, b"stopped")
-            read_until(terminal, PROMPTED)
+            read_until_prompted(terminal)
             terminal.write(b"//echo still here\r")
-            assert read_until(terminal, PROMPTED).count(b"still here") > 1  # typed, and answered
+            assert read_until_prompted(terminal).count(b"still here") > 1  # typed, and answered
             terminal.write(b"\x04")
             with suppress(OSError):  # how Linux tells that the other side is closed
                 while terminal.read(1):  # unread, it would keep the process from ending
@@ -311,3 +311,7 @@ def read_until(terminal: io.FileIO, wanted: bytes) -> bytes:
         assert piece, seen
         seen += piece
     return seen
+
+
+def read_until_prompted(terminal: io.FileIO) -> bytes:
+    return read_until(terminal, PASTES_IN_BRACKETS) + read_until(terminal, SHOWS_CURSOR)
