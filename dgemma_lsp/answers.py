@@ -10,14 +10,14 @@ from typing import Protocol
 
 import torch
 
-from dgemma_lsp import wire
+from dgemma_lsp import rewrite_answers, wire
 from dgemma_lsp.config import Config
 from dgemma_lsp.errors import TooLarge
-from sampler import autoregress, denoise, infill, lookup
+from sampler import autoregress, denoise, infill, lookup, score
 from sampler.canvas import Noise
 from sampler.denoise import Warm
 from sampler.engine import Request
-from sampler.events import Block, Draft, Event, Filled, Scored
+from sampler.events import Block, Draft, Event, Filled, Scored, Weighed
 from sampler.forward import Denoiser
 from sampler.load import LoadedModel
 from sampler.params import InvalidParameter, SamplingParams
@@ -40,7 +40,7 @@ class Answer(Protocol):
 
     request: Request
 
-    def tell(self, event: Event) -> Sequence[wire.Draft | wire.Block]:
+    def tell(self, event: Event) -> Sequence[wire.Draft | wire.Block | wire.Scores]:
         """Return what one event of the engine means to the client."""
 
     def done(self) -> wire.Done:
@@ -67,6 +67,11 @@ class Answers:
                 return self._continuation(job, self.prompts.conversation(turns))
             case wire.Generate():
                 return self._continuation(job, self.prompts.text(job.prompt))
+            case wire.Rewrite():
+                params = self._params(job.sampling)
+                return rewrite_answers.Rewriting(job, self.prompts, self.denoiser, params)
+            case wire.Score():
+                return _Scoring(self, job)
 
     def completion(self, job: wire.Complete, length: int | None = None) -> Answer:
         """Return the answer to a completion; `length` is the hole's in tokens, where it is known.
@@ -114,10 +119,12 @@ class _Completion:
         self._began = time.monotonic()
         self._job, self._prompts, self._eos = job, answers.prompts, params.eos_token_ids
         size = params.canvas_length
+        self._longest = job.sampling.max_tokens or size
         self._prompt = answers.prompt(job, size)
         rows = max(job.candidates, answers.config.completion.drawn)
         suffix = self._prompt.suffix_ids
         lengths = [length] * rows if length else infill.lengths_tried(len(suffix), size, rows)
+        lengths = [min(length, self._longest) for length in lengths]
         holes = [infill.Hole(length, self._prompt.first) for length in lengths]
         self._layouts = [infill.lay_out([hole, suffix], size) for hole in holes]
         device = answers.denoiser.device
@@ -150,7 +157,7 @@ class _Completion:
                 return []
             case Filled():
                 return self._blocks(event)
-            case Scored():
+            case Scored() | Weighed():
                 raise AssertionError("a hole is scored as a whole")
 
     def done(self) -> wire.Done:
@@ -187,7 +194,7 @@ class _Completion:
         # With more text on the cursor's line, what is missing is within that line.
         within = self._job.suffix.split("\n", 1)[0].strip() != ""
         lines = 1 if within else self._job.max_lines
-        return infill.Causal(tokens, lines, self._prompts.line_ends)
+        return infill.Causal(min(tokens, self._longest), lines, self._prompts.line_ends)
 
     def _warm(self, rows: int, size: int, device: torch.device) -> Warm | None:
         """Return the earlier suggestion as the text to begin from; None where there is none."""
@@ -199,6 +206,8 @@ class _Completion:
         return Warm(tokens, every_second.expand(rows, size), WARM_STRENGTH)
 
     def _drafts(self, draft: Draft) -> list[wire.Draft]:
+        # Of the first rows, whose holes have most room. Which row reads best only the causal side
+        # can tell, when all of them are written; so the answer may be another row's.
         told = []
         rows = zip(self._layouts, draft.ids.tolist(), draft.stable.tolist(), strict=True)
         for candidate, (layout, ids, stable) in enumerate(list(rows)[: self._job.candidates]):
@@ -223,7 +232,11 @@ class _Completion:
         # What was written one token after another is as it stays.
         settled = self._block.settled.tolist() + [True] * (len(texts) - len(self._layouts))
         best = infill.best_first(filled, texts)
-        self._tokens = sum(len(filled.middles[row][0]) for row in best[: self._job.candidates])
+        chosen, rest = best[: self._job.candidates], best[self._job.candidates :]
+        self._tokens = sum(len(filled.middles[row][0]) for row in chosen)
+        # Several rows often say the same.
+        others = {texts[row]: row for row in reversed(rest)}
+        spares = [row for row in rest if others[texts[row]] == row][: self._job.spares]
         return [
             wire.Block(
                 id=self._job.id,
@@ -234,7 +247,7 @@ class _Completion:
                 candidate=candidate,
                 confidence=filled.confidence[row],
             )
-            for candidate, row in enumerate(best[: self._job.candidates])
+            for candidate, row in enumerate([*chosen, *spares])
         ]
 
     def _text(self, middle: list[int]) -> str:
@@ -329,6 +342,49 @@ class _Continuation:
             text=self._text.push(row),
             steps=block.steps,
             stable=bool(block.settled.all()),
+        )
+
+
+class _Scoring:
+    """Tells how probable texts are."""
+
+    def __init__(self, answers: Answers, job: wire.Score) -> None:
+        self._began = time.monotonic()
+        self._job = job
+        prompt = answers.prompts.text(job.prefix)
+        texts = [answers.prompts.encode(text) for text in job.texts]
+        room = max(map(len, texts))
+        if not prompt:
+            raise InvalidParameter("this model needs a prefix before the texts; give one")
+        if len(prompt) + room > answers.model.max_positions:
+            raise TooLarge(
+                f"prefix and text take {len(prompt) + room} tokens and {answers.model.name} holds "
+                f"{answers.model.max_positions}; shorten them"
+            )
+        self._prompt_tokens, self._tokens = len(prompt), sum(map(len, texts))
+        self.request = Request(
+            score.score(prompt, texts, answers.denoiser.device),
+            rows=min(len(texts), score.ROWS, answers.config.model.rows),
+            tokens=self._tokens,
+            urgency=BULK if job.priority == "bulk" else CHAT,
+            room=room,
+        )
+
+    def tell(self, event: Event) -> Sequence[wire.Scores]:
+        """Return the numbers."""
+        assert isinstance(event, Weighed)
+        return [wire.Scores(id=self._job.id, log_probs=event.log_probs)]
+
+    def done(self) -> wire.Done:
+        """Return how it ended."""
+        return wire.Done(
+            id=self._job.id,
+            reason="settled",
+            timings=wire.Timings(
+                denoise_ms=(time.monotonic() - self._began) * 1e3,
+                prompt_tokens=self._prompt_tokens,
+                tokens=self._tokens,
+            ),
         )
 
 

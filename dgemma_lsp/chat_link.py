@@ -137,7 +137,7 @@ class ChatLink:
     def _hear(self, socket: ClientConnection) -> Heard:
         """Receive a message; what is told of the watched conversation is kept for `told`."""
         message = wire.decode_response(socket.recv())
-        if isinstance(message, wire.Welcome | wire.Report):
+        if isinstance(message, wire.Welcome | wire.Report | wire.Scores):
             raise InvalidRequest(f"the daemon says {type(message).__name__} unasked")
         ended = isinstance(message, wire.Done | wire.Failed)
         if message.id == WATCH and self._copy is not None and (ended or self._copy.take(message)):

@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from dgemma_lsp import chat
 from dgemma_lsp.config import Config
-from dgemma_lsp.wire import Complete, Generate, Job
+from dgemma_lsp.wire import Complete, Generate, Job, Rewrite, Score
 
 
 def for_model(message: Job, key: str, config: Config) -> tuple[Job, str]:
@@ -13,12 +13,14 @@ def for_model(message: Job, key: str, config: Config) -> tuple[Job, str]:
     What the client left open comes from the configuration. A deadline needs drafts to answer with.
     Raises InvalidRequest for turns that make no conversation.
     """
+    if isinstance(message, Score):
+        return replace(message, id=key), ""
     defaults = config.completion if isinstance(message, Complete) else config.chat
     sampling = message.sampling
     if sampling.max_steps is None and defaults.steps:
         sampling = replace(sampling, max_steps=defaults.steps)
     drafts = message.drafts or message.deadline_ms is not None
-    if isinstance(message, Complete):
+    if isinstance(message, Complete | Rewrite):
         return replace(message, id=key, drafts=drafts, sampling=sampling), ""
     if sampling.max_tokens is None:
         sampling = replace(sampling, max_tokens=config.chat.max_tokens)

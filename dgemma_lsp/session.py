@@ -10,10 +10,9 @@ from collections.abc import Callable
 from typing import Protocol, assert_never
 
 import msgspec
+from aiohttp.web import Request as HttpRequest
+from aiohttp.web import WebSocketResponse, WSMsgType
 from msgspec import Struct
-from websockets.asyncio.server import ServerConnection
-from websockets.exceptions import ConnectionClosed
-from websockets.protocol import State
 
 from dgemma_lsp import wire
 from dgemma_lsp.conversations import ConversationHub
@@ -29,6 +28,8 @@ from dgemma_lsp.wire import (
     Hello,
     Request,
     Response,
+    Rewrite,
+    Score,
     Status,
     Stop,
     Welcome,
@@ -59,13 +60,15 @@ class Process(Protocol):
 class Session:
     """A connection from its first frame to its end.
 
-    `encode` is wire.encode_binary or wire.encode_json and tells which frames it takes.
+    `socket` is open, after `upgraded`. `encode` is wire.encode_binary or wire.encode_json and tells
+    which frames it takes.
     """
 
     def __init__(
         self,
         number: int,
-        connection: ServerConnection,
+        socket: WebSocketResponse,
+        upgraded: HttpRequest,
         *,
         encode: Callable[[Response], str | bytes],
         dispatcher: Dispatcher,
@@ -73,7 +76,8 @@ class Session:
         process: Process,
     ) -> None:
         self._number = number
-        self._connection = connection
+        self._socket = socket
+        self._upgraded = upgraded
         self._frame_type = bytes if encode is wire.encode_binary else str
         self._outbox = Outbox(encode)
         self._dispatcher = dispatcher
@@ -87,10 +91,8 @@ class Session:
         writer = asyncio.create_task(self._write())
         try:
             if await self._greet():
-                async for frame in self._connection:
+                while (frame := await self._receive()) is not None:
                     self._take(frame)
-        except ConnectionClosed as exc:
-            _log.info("session %d: the connection broke: %s", self._number, exc)
         finally:
             self._dispatcher.disconnected(self._number)
             self._conversations.disconnected(self._number)
@@ -105,15 +107,28 @@ class Session:
     def abort(self) -> None:
         """Close the connection at once."""
         self._finished = True
-        if self._connection.state is not State.CLOSED:  # asyncio cannot abort what is closed
-            self._connection.transport.abort()
+        if self._upgraded.transport is not None:  # it is closed already
+            self._upgraded.transport.abort()
 
     # From the client
+
+    async def _receive(self) -> str | bytes | None:
+        """Return the next frame, None after the last."""
+        message = await self._socket.receive()
+        match message.type:
+            case WSMsgType.TEXT | WSMsgType.BINARY:
+                frame: str | bytes = message.data
+                return frame
+            case WSMsgType.ERROR:
+                _log.info("session %d: the connection broke: %s", self._number, message.data)
+        return None
 
     async def _greet(self) -> bool:
         try:
             async with asyncio.timeout(HELLO_S):
-                frame = await self._connection.recv()
+                frame = await self._receive()
+            if frame is None:
+                return False
             hello = self._decode(frame)
             if not isinstance(hello, Hello):
                 raise InvalidRequest("the first message of a connection must be hello")
@@ -161,7 +176,7 @@ class Session:
             self._conversations.take(self._number, message, self._send)
             return
         match message:
-            case Complete() | Chat() | Generate():
+            case Complete() | Chat() | Generate() | Rewrite() | Score():
                 self._dispatcher.submit(self._number, message, self._send)
             case Cancel(id=id):
                 self._dispatcher.cancel(self._number, id)
@@ -216,10 +231,18 @@ class Session:
                     await self._wake.wait()
                     continue
                 async with asyncio.timeout(SEND_S):
-                    await self._connection.send(self._outbox.take())
-            await self._connection.close()
+                    await self._put_through(self._outbox.take())
+            async with asyncio.timeout(SEND_S):
+                await self._socket.close()
         except TimeoutError:
             _log.warning("session %d: nothing was read for %.0f s", self._number, SEND_S)
             self.abort()
-        except ConnectionClosed:
+        except ConnectionError:
             self._finished = True
+
+    async def _put_through(self, frame: str | bytes) -> None:
+        """Send a frame; returns when the client has read most of what was sent."""
+        if isinstance(frame, str):
+            await self._socket.send_str(frame)
+        else:
+            await self._socket.send_bytes(frame)

@@ -4,7 +4,8 @@ A connection begins with `Hello`, answered by `Welcome` (or by `Failed` with an 
 of the connection). Then requests, in any order and interleaved:
 
     Complete, Chat,
-    Generate           -> Draft* Block* and exactly one of Done, Failed
+    Generate, Rewrite  -> Draft* Block* and exactly one of Done, Failed
+    Score              -> Scores Done, or Failed
     Status             -> Report Done
     Stop               -> Done, then the daemon goes down
     those of wire_chat -> what they ask for, and exactly one of Done, Failed
@@ -55,6 +56,8 @@ class Complete(Struct, frozen=True, kw_only=True, tag="complete"):
     `document` and `version` decide which request of several is the newest. `deadline_ms` counts
     from the daemon's receipt; at the deadline the stable part is the answer, or nothing.
     `previous` is what an earlier answer suggests at this place: the model starts from it.
+    Besides the `candidates`, `spares` more texts are told of those that were weighed anyway, for
+    who can judge them better than the model.
     Of the text `max_lines` lines will be shown (0: all); once they are settled they are the answer.
     """
 
@@ -66,6 +69,7 @@ class Complete(Struct, frozen=True, kw_only=True, tag="complete"):
     language: str = ""
     trigger: Trigger = "automatic"
     candidates: Annotated[int, Meta(ge=1, le=16)] = 1
+    spares: Annotated[int, Meta(ge=0, le=64)] = 0
     previous: str = ""
     max_lines: Annotated[int, Meta(ge=0, le=1000)] = 0
     priority: Priority = "interactive"
@@ -101,6 +105,47 @@ class Generate(Struct, frozen=True, kw_only=True, tag="generate"):
     deadline_ms: Annotated[int, Meta(ge=1, le=3_600_000)] | None = None
     drafts: bool = False
     sampling: Sampling = Sampling()
+
+
+class Part(Struct, frozen=True, omit_defaults=True):
+    """A piece of a text that is rewritten; one that is `kept` comes back as it is."""
+
+    text: str
+    kept: bool = False
+
+
+class Rewrite(Struct, frozen=True, kw_only=True, tag="rewrite"):
+    """Rewrite a text in place as `instruction` says: what is kept is pinned while the rest is made.
+
+    There is one `Block` for each part, with the part's index, in their order. `strength` is the
+    share of the present text that is noise at first, from a touch-up to 1, all of it. The new text
+    of a part is meant to be `length` times as long as the present one.
+    """
+
+    id: Id
+    instruction: Annotated[str, Meta(min_length=1)]
+    parts: Annotated[list[Part], Meta(min_length=1)]
+    strength: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    length: Annotated[float, Meta(gt=0, le=16)] = 1.0
+    priority: Priority = "interactive"
+    deadline_ms: Annotated[int, Meta(ge=1, le=3_600_000)] | None = None
+    drafts: bool = False
+    sampling: Sampling = Sampling()
+
+
+class Score(Struct, frozen=True, kw_only=True, tag="score"):
+    """Tell how probable each of `texts` is behind `prefix`, to the model read causally.
+
+    Nobody waits at a keyboard for it, so it comes after completions and chats.
+    """
+
+    id: Id
+    prefix: Annotated[str, Meta(max_length=100_000)] = ""
+    texts: Annotated[
+        list[Annotated[str, Meta(min_length=1, max_length=100_000)]],
+        Meta(min_length=1, max_length=1000),
+    ]
+    priority: Priority = "bulk"
 
 
 class Cancel(Struct, frozen=True, kw_only=True, tag="cancel"):
@@ -162,6 +207,13 @@ class Block(Struct, frozen=True, kw_only=True, tag="block"):
     turn: int = 0
 
 
+class Scores(Struct, frozen=True, kw_only=True, tag="scores"):
+    """The log probability of each text in nats, summed over its tokens, in the texts' order."""
+
+    id: Id
+    log_probs: list[float]
+
+
 class Done(Struct, frozen=True, kw_only=True, tag="done"):
     """The request `id` ended well."""
 
@@ -179,7 +231,13 @@ class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
 
 
 class Report(Struct, frozen=True, kw_only=True, tag="report"):
-    """How the daemon and the model are."""
+    """How the daemon and the model are.
+
+    `progress` is how much of the model's weights is loaded, in percent, while the state is
+    `loading` or `restarting` and the model process has told it.
+    `withdrawn` requests were taken back or superseded. `steps` are the denoising steps of all that
+    have ended, `withdrawn_steps` of them those for requests that were withdrawn.
+    """
 
     id: Id
     version: str
@@ -197,6 +255,16 @@ class Report(Struct, frozen=True, kw_only=True, tag="report"):
     queued: int = 0
     completed: int = 0
     failed: int = 0
+    withdrawn: int = 0
+    steps: int = 0
+    withdrawn_steps: int = 0
+    progress: int | None = None
+
+
+class Loading(Struct, frozen=True, kw_only=True, tag="loading"):
+    """Model process -> daemon: so many percent of the model's weights are loaded."""
+
+    progress: int
 
 
 class Ready(Struct, frozen=True, kw_only=True, tag="ready"):
@@ -215,11 +283,13 @@ class Unusable(Struct, frozen=True, kw_only=True, tag="unusable"):
     message: str
 
 
-Request = Hello | Complete | Chat | Generate | Cancel | Status | Stop | ChatRequest
-Response = Welcome | Draft | Block | Done | Failed | Report | ChatResponse
-Job = Complete | Chat | Generate
-ToModel = Complete | Chat | Generate | Cancel
-FromModel = Ready | Unusable | Draft | Block | Done | Failed
+Request = (
+    Hello | Complete | Chat | Generate | Rewrite | Score | Cancel | Status | Stop | ChatRequest
+)
+Response = Welcome | Draft | Block | Scores | Done | Failed | Report | ChatResponse
+Job = Complete | Chat | Generate | Rewrite | Score
+ToModel = Complete | Chat | Generate | Rewrite | Score | Cancel
+FromModel = Loading | Ready | Unusable | Draft | Block | Scores | Done | Failed
 
 
 def failed(id: str, error: DgemmaError) -> Failed:

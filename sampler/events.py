@@ -65,4 +65,11 @@ class Filled:
         return self.confidence[row] + FOLLOWS_WEIGHT * self.follows[row]
 
 
-Event = Draft | Block | Scored | Filled
+@dataclass(frozen=True)
+class Weighed:
+    """What the causal side thinks of whole texts: the sum of each one's log p, in nats."""
+
+    log_probs: list[float]
+
+
+Event = Draft | Block | Scored | Filled | Weighed

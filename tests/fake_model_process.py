@@ -12,8 +12,9 @@ command a line:
 
 Any other script is a block with the script itself. A job ends in Done after its last line. The
 model's name scripts the loading: "fake" is ready at once; "fake-unusable" never will be;
-"fake-crash" dies; "fake-waits:FIFO" loads until something is written to FIFO; "fake-stubborn:FILE"
-is ready, writes its process id to FILE and ignores the end of its input and SIGTERM.
+"fake-crash" dies; "fake-waits:FIFO" says 45 % and loads until something is written to FIFO;
+"fake-stubborn:FILE" is ready, writes its process id to FILE and ignores the end of its input and
+SIGTERM.
 """
 
 import os
@@ -52,6 +53,7 @@ def load(name: str) -> None:
     if kind == "fake-crash":
         os._exit(3)
     if kind == "fake-waits":
+        write(wire.Loading(progress=45))
         Path(file).read_bytes()
     if kind == "fake-stubborn":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -65,6 +67,8 @@ def script_of(job: wire.Job) -> str:
             return script
         case wire.Chat(messages=[*_, last]):
             return last.content
+        case wire.Rewrite(parts=[first, *_]):
+            return first.text
     raise AssertionError(job)
 
 

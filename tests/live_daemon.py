@@ -1,10 +1,12 @@
 """For tests of the daemon: the real one over the scripted model process, and clients for it."""
 
 import asyncio
+import json
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from http.client import HTTPConnection
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,19 @@ from dgemma_lsp import config as configuration
 from dgemma_lsp import daemon, wire
 from dgemma_lsp.config import Config, Paths
 from dgemma_lsp.runtime import Endpoint
-from dgemma_lsp.wire import Block, Chat, Complete, Done, Failed, Generate, Hello, Report, Turn
+from dgemma_lsp.wire import (
+    Block,
+    Chat,
+    Complete,
+    Done,
+    Failed,
+    Generate,
+    Hello,
+    Part,
+    Report,
+    Rewrite,
+    Turn,
+)
 
 
 @pytest.fixture
@@ -115,6 +129,22 @@ async def on_loopback(paths: Paths) -> AsyncIterator[Client]:
         yield client
 
 
+async def get(paths: Paths, path: str, **headers: str) -> tuple[int, dict[str, str], Any]:
+    """The status, the headers and the JSON of an answer; "{token}" becomes the token."""
+
+    def ask() -> tuple[int, dict[str, str], Any]:
+        there = endpoint(paths)
+        connection = HTTPConnection("127.0.0.1", there.port)
+        named = {name: value.format(token=there.token) for name, value in headers.items()}
+        connection.request("GET", path.format(token=there.token), headers=named)
+        answer = connection.getresponse()
+        told = answer.status, dict(answer.headers), json.loads(answer.read())
+        connection.close()
+        return told
+
+    return await asyncio.to_thread(ask)
+
+
 NUMBERS = count()
 TRANSPORTS = [on_socket, on_loopback]
 
@@ -130,6 +160,10 @@ def chat(id: str, script: str, **options: Any) -> Chat:
 
 def generate(id: str, script: str, **options: Any) -> Generate:
     return Generate(id=id, prompt=script, **options)
+
+
+def rewrite(id: str, script: str, **options: Any) -> Rewrite:
+    return Rewrite(id=id, instruction="Shorten.", parts=[Part(script)], **options)
 
 
 def texts(answers: list[wire.Response]) -> list[str]:

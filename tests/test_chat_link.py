@@ -11,7 +11,7 @@ from dgemma_lsp import wire
 from dgemma_lsp.chat_copy import ConversationCopy
 from dgemma_lsp.chat_link import ChatLink, read_endpoint
 from dgemma_lsp.errors import DaemonUnavailable, NotFound, Unauthorized
-from dgemma_lsp.runtime import write_endpoint
+from dgemma_lsp.runtime import write_private
 from dgemma_lsp.wire_chat import (
     About,
     ListConversations,
@@ -111,7 +111,7 @@ def test_what_the_daemon_refuses_is_raised(link: ChatLink) -> None:
 def test_a_wrong_token_is_refused(dgemma: Command) -> None:
     with dgemma.real_daemon():
         real = read_endpoint(dgemma.paths)
-        write_endpoint(dgemma.paths.endpoint, msgspec.structs.replace(real, token="wrong"))
+        write_private(dgemma.paths.endpoint, msgspec.structs.replace(real, token="wrong"))
         with pytest.raises(Unauthorized, match="401"):
             ChatLink(dgemma.paths, lambda: None).greet()
 
