@@ -6,6 +6,7 @@ that broke is opened again, and the watch goes on where it was. What is shown is
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import count
 from typing import TypeVar
 
@@ -44,15 +45,15 @@ class ChatLink:
         self._paths = paths
         self._ensure_daemon = ensure_daemon
         self._socket: ClientConnection | None = None
+        self._opened = ExitStack()  # ends the connection
         self._copy: ConversationCopy | None = None  # what is watched
         self._heard: deque[Heard] = deque()  # of the watch, not looked at yet
         self._numbers = count(1)
 
     def close(self) -> None:
         """End the connection."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        self._opened.close()
+        self._socket = None
 
     def greet(self) -> wire.Welcome:
         """Return the daemon's greeting.
@@ -72,7 +73,7 @@ class ChatLink:
         try:
             return self._ask(request)
         except ConnectionClosed:
-            self._lose()
+            self.close()
             return self._retried(lambda: self._ask(request))
 
     def watch(self, copy: ConversationCopy) -> None:
@@ -83,7 +84,7 @@ class ChatLink:
             self._follow(self._connected())
         except ConnectionClosed:
             self._copy = copy
-            self._lose()
+            self.close()
             self._retried(self._connected)
 
     def leave(self) -> None:
@@ -111,7 +112,7 @@ class ChatLink:
             try:
                 self._hear(self._connected())
             except ConnectionClosed:
-                self._lose()
+                self.close()
                 self._retried(self._connected)
 
     # Below
@@ -155,12 +156,14 @@ class ChatLink:
         endpoint = read_endpoint(self._paths)
         address = f"ws://127.0.0.1:{endpoint.port}"
         try:
-            socket = connect(
-                address,
-                additional_headers={"Authorization": f"Bearer {endpoint.token}"},
-                max_size=wire.MAX_FRAME_BYTES,
-                compression=None,
-                proxy=None,
+            socket = self._opened.enter_context(
+                connect(
+                    address,
+                    additional_headers={"Authorization": f"Bearer {endpoint.token}"},
+                    max_size=wire.MAX_FRAME_BYTES,
+                    compression=None,
+                    proxy=None,
+                )
             )
         except InvalidHandshake as exc:
             raise Unauthorized(f"the chat endpoint {address} refuses: {exc}") from exc
@@ -192,12 +195,6 @@ class ChatLink:
                 raise from_code(message.code, message.message)
             if message.id == WATCH and isinstance(message, CaughtUp):
                 return
-
-    def _lose(self) -> None:
-        """Let go of a connection that broke."""
-        if self._socket is not None:
-            self._socket.close()
-        self._socket = None
 
     def _retried(self, again: Callable[[], T]) -> T:
         try:

@@ -96,24 +96,27 @@ class Talk:
         self._attached = []
 
     def _have_answered(self, request: Callable[[str], ChatRequest]) -> None:
-        """Send a request that has an answer written, and show it; Ctrl-C stops the answer."""
-        (taken,) = [each for each in self._link.ask(request) if isinstance(each, Taken)]
+        """Send a request that has an answer written, and show it; Ctrl-C stops it and is raised."""
         copy = self._opened()
-        early = copy.turns[taken.answer].notices
-        self._tell_notices(early)
         try:
+            (taken,) = [each for each in self._link.ask(request) if isinstance(each, Taken)]
+            early = copy.turns[taken.answer].notices
+            self._tell_notices(early)
             self._show(self._until_ended(taken.answer))
         except KeyboardInterrupt:
-            key = copy.key
-            self._link.ask(lambda id: StopAnswer(id=id, conversation=key))
-            self._show(self._until_ended(taken.answer))
-            self._show_text(copy.turns[taken.answer])
-            self.remark("stopped")
-            return
+            self._stop(copy)
+            raise
         answer = copy.turns[taken.answer]
         self._show_text(answer)
         self._tell_notices([notice for notice in answer.notices if notice not in early])
         self._tell_end(answer)
+
+    def _stop(self, copy: ConversationCopy) -> None:
+        """Stop the answer, wherever it was when Ctrl-C came, and show what of it is final."""
+        self._link.ask(lambda id: StopAnswer(id=id, conversation=copy.key))
+        if copy.path and copy.path[-1].state == "stopped":
+            self._show_text(copy.path[-1])
+        self.remark("stopped")
 
     def _until_ended(self, turn: int) -> Iterator[wire.Draft | wire.Block]:
         """Yield what is told of an answer until it has ended."""

@@ -27,7 +27,6 @@ def typed(history: Path, keys: str, *, text: str = "", times: int = 1) -> list[s
         ("why?\r", "", "why?"),
         ("one\x1b\rtwo\r", "", "one\ntwo"),
         (" more\r", "some", "some more"),
-        ("/reg\t\r", "", "/regenerate"),
         ("שלום 🦊\r", "", "שלום 🦊"),
     ],
 )
