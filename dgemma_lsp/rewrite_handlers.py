@@ -18,7 +18,7 @@ from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 from pygls.workspace import TextDocument
 
-from dgemma_lsp import rewriter, wire, writing
+from dgemma_lsp import prose, rewriter, wire, writing
 from dgemma_lsp.contact import Contact
 from dgemma_lsp.errors import DgemmaError, UserError
 from dgemma_lsp.ignores import NAME, Ignores
@@ -41,6 +41,9 @@ OFFERED = [
     *["shorten", "expand", "simplify", "formal", "friendly", "grammar", "summarise"],
     *["docstring", "continue"],
 ]
+
+# A menu must open at once: in longer documents nobody looks whether there is prose in the selection.
+LOOKED_AT_CHARS = 100_000
 
 Told = Callable[[int, int], None]
 
@@ -126,7 +129,8 @@ class _Rewriting:
         try:
             if self._left_out(document):
                 raise UserError(f"a {NAME} leaves this file out")
-            way = writing.plan(self._task(document, params))
+            # In a thread: a long document takes its time to be read, and others wait for an answer.
+            way = await asyncio.to_thread(writing.plan, self._task(document, params))
             link = await self._contact.link()
             with self._contact.asking():
                 written = await rewriter.write(
@@ -206,6 +210,8 @@ class _Rewriting:
                 yield self._action(document, range, mode)
 
     def _possible(self, document: TextDocument, range: t.Range, mode: str) -> bool:
+        if MODES[mode].way == "in_place" and len(document.source) > LOOKED_AT_CHARS:
+            return bool(prose.kind(document.language_id or ""))
         try:
             writing.plan(self._task(document, _params(document, range, mode)))
         except UserError:
