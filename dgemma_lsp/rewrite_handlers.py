@@ -42,7 +42,7 @@ OFFERED = [
     *["docstring", "continue"],
 ]
 
-# A menu must open at once: in longer documents nobody looks whether there is prose in the selection.
+# A menu must open at once: in longer documents nobody looks for prose in the selection.
 LOOKED_AT_CHARS = 100_000
 
 Told = Callable[[int, int], None]
