@@ -153,7 +153,9 @@ class Home:
         client = LanguageClient("replay", "1")
         command = [sys.executable, "-m", "dgemma_lsp", "lsp"]
         config_file = ["--config", str(self.paths.config_file)]
-        await client.start_io(*command, *config_file, env=self._environment)
+        # pygls reads nothing of the server's log, and a full pipe would stop the server.
+        quietly = ["sh", "-c", 'exec "$@" 2>/dev/null', "sh"]
+        await client.start_io(*quietly, *command, *config_file, env=self._environment)
         encodings = t.GeneralClientCapabilities(position_encodings=[t.PositionEncodingKind.Utf32])
         await client.initialize_async(
             t.InitializeParams(capabilities=t.ClientCapabilities(general=encodings))
