@@ -36,6 +36,8 @@ from dgemma_lsp.protocol import (
 )
 
 COMMAND = "dgemma.rewrite"
+# The proofreading names itself so, and has corrections of its own.
+OWN_SOURCE = "dgemma"
 # What needs no more to be said, in the order of the menu.
 OFFERED = [
     *["shorten", "expand", "simplify", "formal", "friendly", "grammar", "summarise"],
@@ -48,23 +50,21 @@ LOOKED_AT_CHARS = 100_000
 Told = Callable[[int, int], None]
 
 
-def register(ls: LanguageServer, contact: Contact, *, roots: Callable[[], Sequence[Path]]) -> None:
-    """Add the handlers to a server."""
+def register(
+    ls: LanguageServer, contact: Contact, *, roots: Callable[[], Sequence[Path]]
+) -> Callable[[t.CodeActionParams], Iterator[t.CodeAction]]:
+    """Add the handlers to a server; returns what yields the code actions."""
     rewriting = _Rewriting(ls, contact, roots)
 
     @ls.feature(REWRITE)
     async def rewrite(params: Any) -> dict[str, Any]:
         return await rewriting.answer(read(params, RewriteParams))
 
-    kinds = [t.CodeActionKind.RefactorRewrite, t.CodeActionKind.QuickFix]
-
-    @ls.feature(t.TEXT_DOCUMENT_CODE_ACTION, t.CodeActionOptions(code_action_kinds=kinds))
-    async def actions(params: t.CodeActionParams) -> list[t.CodeAction]:
-        return list(rewriting.actions(params))
-
     @ls.command(COMMAND)
     async def apply(params: Any) -> None:
         await rewriting.apply(read(params, RewriteParams))
+
+    return rewriting.actions
 
 
 class _Rewriting:
@@ -100,7 +100,8 @@ class _Rewriting:
             yield from self._rewritings(document, params.range)
         if _wanted(params.context, t.CodeActionKind.QuickFix) and not self._refused("fix"):
             for diagnostic in params.context.diagnostics:
-                yield self._fix(document, diagnostic)
+                if diagnostic.source != OWN_SOURCE:
+                    yield self._fix(document, diagnostic)
 
     async def apply(self, params: RewriteParams) -> None:
         """Rewrite, and ask the editor to show the edit; the person is told where there is none."""
