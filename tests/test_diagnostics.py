@@ -266,7 +266,7 @@ async def test_a_long_document_keeps_no_completion_waiting(folder: Path) -> None
             await judge(message, send)
 
     async with ScriptedDaemon(folder / "daemon.sock", script), editor(folder) as one:
-        long = TEXT * 8_000  # of 700 kB
+        long = TEXT.replace("functoin", "function") * 11_000 + TEXT  # of 1 MB
         one.open(long)
         one.open("It is ", uri="file:///tmp/short.md")
         params = t.InlineCompletionParams(

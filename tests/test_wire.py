@@ -15,6 +15,8 @@ from dgemma_lsp.wire import (
     Ready,
     Report,
     Sampling,
+    Score,
+    Scores,
     Status,
     Stop,
     Timings,
@@ -39,6 +41,7 @@ REQUESTS: list[wire.Request] = [
         sampling=Sampling(max_steps=4, max_tokens=8, canvas_length=16, entropy_bound=0.5, seed=0),
     ),
     Chat(id="2", messages=[Turn(role="user", content="hi")]),
+    Score(id="5", prefix="é", texts=["a", "b"], priority="interactive"),
     Cancel(id="1"),
     Status(id="3"),
     Stop(id="4"),
@@ -47,6 +50,7 @@ RESPONSES: list[wire.Response] = [
     Welcome(protocol=1, model="nano", state="loading"),
     Draft(id="1", block=0, step=2, text="é", stable=1, candidate=2),
     Block(id="1", block=0, text="é", steps=3, stable=False, candidate=2),
+    Scores(id="5", log_probs=[-1.5, -2.0]),
     Done(id="1", reason="eos", timings=Timings(queue_ms=1.5, tokens=3)),
     Failed(id="", code="protocol", message="no"),
     Report(id="3", version="1", model="nano", state="ready", running=1),
@@ -54,7 +58,7 @@ RESPONSES: list[wire.Response] = [
 FROM_MODEL: list[wire.FromModel] = [
     Ready(model="nano", device="cpu", pid=1, load_ms=2.5),
     Unusable(code="model_unavailable", message="no such folder"),
-    *[m for m in RESPONSES if isinstance(m, Draft | Block | Done | Failed)],
+    *[m for m in RESPONSES if isinstance(m, Draft | Block | Scores | Done | Failed)],
 ]
 
 
