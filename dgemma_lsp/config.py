@@ -88,7 +88,7 @@ class Editor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     record: Literal["off", "outcomes", "code"] = "outcomes"
 
 
-PROSE = ("markdown", "plaintext", "restructuredtext", "rst", "gitcommit", "latex", "tex")
+PROSE = ("markdown", "plaintext", "restructuredtext", "rst", "text", "gitcommit", "latex", "tex")
 
 
 class Proofread(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,6 +1,7 @@
 """Proofreading in the editor: documents that change -> diagnostics, quick fixes, what is ignored.
 
-Editors that pull diagnostics are answered and told when there are more; to others they are pushed.
+Editors that pull diagnostics and can be told that there are more are answered; to others they are
+pushed, for what the model finds later or what is ignored from now on would not reach them.
 What is wrong is said by `proofreader`, what is left alone kept by `accepted`; here both are spoken
 of in the protocol.
 """
@@ -25,7 +26,6 @@ from dgemma_lsp.proofreader import Doubt, Finding, Proofreader
 
 PAUSE_S = 0.4  # without a key, before a changed document is read again
 TELL_S = 0.5  # between two times that an editor hears of more while the model is being asked
-PULL_S = 10.0  # how long an editor that cannot be told of more waits for all
 MOST_ASKED = 400  # sentences of a document that the model is asked about at a time
 
 IGNORE = "dgemma.proofread.ignore"
@@ -79,21 +79,16 @@ class Diagnostics:
         self._proofreader = Proofreader(self._score if options.model else None)
 
     def register(self) -> None:
-        """Offer it to the editor."""
+        """Offer it to the editor; the code actions of all are offered by `server`."""
         ls = self._ls
         pull = t.DiagnosticOptions(
             inter_file_dependencies=False, workspace_diagnostics=False, identifier="dgemma"
         )
-        fixes = t.CodeActionOptions(code_action_kinds=[t.CodeActionKind.QuickFix])
 
         # Functions, for pygls marks what it is given, and a method bears no mark.
         @ls.feature(t.TEXT_DOCUMENT_DIAGNOSTIC, pull)
         async def _(params: t.DocumentDiagnosticParams) -> t.DocumentDiagnosticReport:
             return await self.pull(params)
-
-        @ls.feature(t.TEXT_DOCUMENT_CODE_ACTION, fixes)
-        async def _(params: t.CodeActionParams) -> list[t.CodeAction]:
-            return self.fixes(params)
 
         @ls.command(IGNORE)
         async def _(uri: str, sentence: str, fault: str) -> None:
@@ -133,7 +128,7 @@ class Diagnostics:
         watched = self._watched.pop(uri, None)
         if watched and watched.task:
             watched.task.cancel()
-        if watched and watched.told and not self._pulls:
+        if watched and watched.told and not self._refreshes:
             self._publish(uri, None, [])
 
     def _covers(self, uri: str) -> bool:
@@ -202,10 +197,10 @@ class Diagnostics:
         if found == watched.told or watched.known is None:
             return
         watched.told = found
-        if not self._pulls:
-            self._publish(uri, watched.known, found)
-        elif self._refreshes:
+        if self._refreshes:
             self._ls.workspace_diagnostic_refresh(None)
+        else:
+            self._publish(uri, watched.known, found)
 
     def _publish(self, uri: str, known: _Known | None, found: Sequence[Finding]) -> None:
         items = self._diagnostics(known.text, found) if known else []
@@ -215,24 +210,20 @@ class Diagnostics:
         )
 
     @property
-    def _pulls(self) -> bool:
-        document = self._ls.client_capabilities.text_document
-        return bool(document and document.diagnostic)
-
-    @property
     def _refreshes(self) -> bool:
-        workspace = self._ls.client_capabilities.workspace
-        return bool(workspace and workspace.diagnostics and workspace.diagnostics.refresh_support)
+        """Whether the editor pulls, and does so again when it is told to."""
+        capabilities = self._ls.client_capabilities
+        pulls = capabilities.text_document and capabilities.text_document.diagnostic
+        again = capabilities.workspace and capabilities.workspace.diagnostics
+        return bool(pulls and again and again.refresh_support)
 
     async def pull(self, params: t.DocumentDiagnosticParams) -> t.DocumentDiagnosticReport:
-        """Answer what is wrong with a document, as far as it is known if more can be told later."""
+        """Answer what is known to be wrong by now; nothing to an editor to which it is pushed."""
         uri = params.text_document.uri
         watched = self._watched.get(uri)
         items: list[t.Diagnostic] = []
-        if watched and watched.task:
+        if watched and self._refreshes:
             await watched.read.wait()
-            if not self._refreshes:
-                await asyncio.wait([watched.task], timeout=PULL_S)
             if watched.known:
                 found = watched.told = self._findings(uri, watched)
                 items = self._diagnostics(watched.known.text, found)

@@ -213,7 +213,7 @@ def _header(text: str, at: int) -> Span | None:
             if _HEADER.match(line) and "(" in line:
                 return Span(start, end)
             deepest = _indent(line)
-        if start == 0:
+        if start == 0 or deepest == 0:
             return None
         start, end = _line(text, start - 1)
 
@@ -237,7 +237,7 @@ def _occurrences(text: str, word: str, span: Span) -> list[int]:
 
 
 def _is_code(text: str, at: int) -> bool:
-    """Tell whether a place is neither in a string nor behind a remark, by its own line alone."""
+    """Tell whether a place is neither in a string nor in a remark, by the marks before it."""
     if any(text.count(quotes, 0, at) % 2 for quotes in _TRIPLE):
         return False
     before = text[text.rfind("\n", 0, at) + 1 : at]

@@ -106,12 +106,12 @@ def make_request(id: str, text: str, change: Change) -> wire.Score:
     around = window(text, change.start, prefix_chars=READ_BEFORE, suffix_chars=0)
     prefix = for_model(around.prefix)
     lead = "\n" if prefix.endswith("\n") else ""
-    behind = for_model(text[change.end : change.end + READ_BEHIND])
-    present = for_model(text[change.start : change.end])
+    behind = text[change.end : change.end + READ_BEHIND]
+    present = text[change.start : change.end]
     return wire.Score(
         id=id,
         prefix=prefix.removesuffix("\n"),
-        texts=[lead + present + behind, lead + for_model(change.text) + behind],
+        texts=[lead + for_model(line + behind) for line in (present, change.text)],
         priority="interactive",
     )
 

@@ -13,7 +13,7 @@ from lsprotocol import types as t
 from pytest_lsp import LanguageClient, make_test_lsp_client
 from scripted_daemon import ScriptedDaemon, Send
 
-from dgemma_lsp import diagnostics, wire
+from dgemma_lsp import wire
 from dgemma_lsp.accepted import DICTIONARY
 from dgemma_lsp.config import Config, Model, Proofread
 
@@ -161,10 +161,11 @@ async def test_an_editor_that_pulls_is_told_to_when_more_is_known(folder: Path) 
         assert URI not in one.client.diagnostics
 
 
-async def test_an_editor_that_cannot_be_told_waits_for_all(folder: Path) -> None:
+async def test_an_editor_that_pulls_but_cannot_be_told_is_not_told_twice(folder: Path) -> None:
     async with ScriptedDaemon(folder / "daemon.sock", judge), editor(folder, PULLS_ONLY) as one:
         one.open()
-        assert [item.range for item in await one.pull()] == [HERE]
+        await one.shows(lambda rules: rules == ["spelling"])
+        assert await one.pull() == []
 
 
 async def test_the_first_quick_fix_puts_it_right(folder: Path) -> None:
@@ -196,10 +197,14 @@ async def test_what_is_ignored_stays_ignored_after_a_restart(folder: Path, choic
             await one.choose(choice, HERE)
             await one.shows(lambda rules: len(rules) < 2)
         assert (folder / DICTIONARY).exists() == choice.startswith("Add")
-        async with editor(folder, PULLS_ONLY) as one:
+        async with editor(folder) as one:
             one.open(two)
-            left = ["Misspelt: “the”?"] if "Never" not in choice else []
-            assert [item.message for item in await one.pull()] == left
+            one.open("It is one functoin of many here.\n", uri="file:///tmp/last.md")
+            if "Never" not in choice:
+                (left,) = await one.shows(lambda rules: len(rules) == 1)
+                assert left.message == "Misspelt: “the”?"
+            elsewhere = [] if "Never" in choice or "Add" in choice else ["spelling"]
+            await one.shows(lambda rules: rules == elsewhere, "file:///tmp/last.md")
 
 
 @pytest.mark.parametrize(
@@ -210,9 +215,10 @@ async def test_what_is_turned_off_is_not_told(folder: Path, options: Proofread) 
     config = msgspec.structs.replace(CONFIG, proofread=options)
     async with (
         ScriptedDaemon(folder / "daemon.sock", judge),
-        editor(folder, PULLS_ONLY, config) as one,
+        editor(folder, PULLS, config) as one,
     ):
         one.open()
+        one.open("This is the the end.\n", uri="file:///tmp/last.tex", language="latex")
         assert await one.pull() == []
 
 
@@ -220,10 +226,10 @@ async def test_a_source_file_is_read_in_its_comments_where_it_is_asked_for(folde
     config = msgspec.structs.replace(CONFIG, proofread=Proofread(languages=("*",)))
     async with (
         ScriptedDaemon(folder / "daemon.sock", judge),
-        editor(folder, PULLS_ONLY, config) as one,
+        editor(folder, config=config) as one,
     ):
         one.open("functoins = 1  # It is one functoin of many here.\n", language="python")
-        (found,) = await one.pull()
+        (found,) = await one.shows(lambda rules: rules == ["spelling"])
         assert found.range.start == t.Position(0, 27)
 
 
@@ -243,13 +249,3 @@ async def test_without_a_daemon_nothing_is_told_and_completion_goes_on(folder: P
         one.open("This is the the end of it.\n")
         (told,) = await one.shows(lambda rules: rules == ["repeated"])
         assert told.range == t.Range(t.Position(0, 11), t.Position(0, 15))
-
-
-def test_what_can_be_chosen_has_a_command_of_its_own() -> None:
-    names = {
-        diagnostics.IGNORE,
-        diagnostics.ACCEPT,
-        diagnostics.LEARN,
-        diagnostics.TURN_OFF,
-    }
-    assert len(names) == 4

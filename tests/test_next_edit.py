@@ -12,7 +12,7 @@ from scripted_daemon import ScriptedDaemon, Send
 from dgemma_lsp import wire
 from dgemma_lsp.config import Completion, Config, Model, Paths
 from dgemma_lsp.contact import Contact
-from dgemma_lsp.follow import Change
+from dgemma_lsp.follow import Change, Replaced, changes
 from dgemma_lsp.next_edit import JUDGED, TIRESOME, NextEdit, make_request
 from dgemma_lsp.quiet import Place, Reason
 
@@ -155,8 +155,8 @@ async def test_what_is_not_made_again_and_again_is_offered_no_more(bench: Settin
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_the_model_reads_the_line_end_with_the_line(end: str) -> None:
     text = f"a{end}old{end}b"
-    start = text.index("old")
-    request = make_request("1", text, Change(start, start + 3, "new"))
+    [change] = changes(text, Replaced(0, "old", "new", times=2), 0)
+    request = make_request("1", text, change)
     assert (request.prefix, request.texts) == ("a", ["\nold\nb", "\nnew\nb"])
 
 

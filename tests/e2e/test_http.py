@@ -1,7 +1,11 @@
 """The official `openai` client against the shipped daemon with nano."""
 
 import asyncio
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import openai
 import pytest
@@ -13,6 +17,7 @@ from dgemma_lsp.runtime import Endpoint
 
 pytestmark = pytest.mark.e2e
 
+ROOT = Path(__file__).parent.parent.parent
 PROMPT = "import os\n\n\ndef join(a, b):\n    return os.path.j"
 SUFFIX = "(a, b)\n\n\nprint(join('a', 'b'))\n"
 
@@ -35,6 +40,16 @@ def client(there: Endpoint) -> Iterator[OpenAI]:
 
 def test_the_served_model_is_nano(client: OpenAI) -> None:
     assert [model.id for model in client.models.list()] == ["nano"]
+
+
+def test_the_lines_of_the_readme_work_as_they_stand(daemon_home: Home, there: Endpoint) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    lines = next(block for block in blocks if "openai" in block)
+    run = subprocess.run(
+        [sys.executable, "-c", lines], env=daemon_home.env, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip()
 
 
 def test_the_same_seed_gives_the_same_text_streamed_or_not(client: OpenAI) -> None:
@@ -102,17 +117,19 @@ def test_errors_have_the_clients_own_types(there: Endpoint, client: OpenAI) -> N
 
 
 async def test_who_goes_away_frees_the_model(daemon_home: Home, there: Endpoint) -> None:
-    def requests() -> dict[str, int]:
-        counts: dict[str, int] = report(daemon_home)["requests"]
-        return counts
+    def requests(*names: str) -> list[int]:
+        counts = report(daemon_home)["requests"]
+        return [counts[name] for name in names]
 
-    before = requests()
+    ended, withdrawn = requests("completed", "failed"), requests("withdrawn")[0]
     async with AsyncOpenAI(base_url=address(there), api_key=there.token, max_retries=0) as api:
         asked = asyncio.create_task(
             api.completions.create(model="nano", prompt="x = 1\n" * 20, max_tokens=900, n=16)
         )
-        await asyncio.to_thread(until, lambda: requests()["running"], "the request")
+        await asyncio.to_thread(until, lambda: requests("running")[0], "the request")
         asked.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asked
-        await asyncio.to_thread(until, lambda: requests() == before, "the end of its texts")
+        await asyncio.to_thread(until, lambda: not any(requests("running", "queued")), "its end")
+    assert requests("completed", "failed") == ended
+    assert requests("withdrawn") == [withdrawn + 16]
