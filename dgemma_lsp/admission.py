@@ -4,7 +4,7 @@ The Unix socket needs none of it, as its mode keeps other users out.
 """
 
 import hmac
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -23,19 +23,28 @@ class Refusal(NamedTuple):
 class Door:
     """Looks at a request before anything else does.
 
-    `public` paths ask for no token: they must tell nothing that is worth one.
+    `public` paths ask for no token: they must tell nothing that is worth one. `visits` tells
+    whether a request has a right of another kind to what it asks for.
     """
 
-    def __init__(self, token: str, *, origins: Sequence[str], public: Collection[str]) -> None:
+    def __init__(
+        self,
+        token: str,
+        *,
+        origins: Sequence[str],
+        public: Collection[str],
+        visits: Callable[[Request], bool],
+    ) -> None:
         self._token = token.encode()
         self._origins = origins
         self._public = public
+        self._visits = visits
 
     def refusal(self, request: Request) -> Refusal | None:
         """Return None for who may come in: 403 is for a foreign page, 401 for a missing token."""
         if refusal := _foreign_host(request) or self._foreign_page(request):
             return refusal
-        if request.path in self._public or self._has_token(request):
+        if request.path in self._public or self._has_token(request) or self._visits(request):
             return None
         return Refusal(
             HTTPStatus.UNAUTHORIZED,

@@ -119,10 +119,12 @@ class _Completion:
         self._began = time.monotonic()
         self._job, self._prompts, self._eos = job, answers.prompts, params.eos_token_ids
         size = params.canvas_length
+        self._longest = job.sampling.max_tokens or size
         self._prompt = answers.prompt(job, size)
         rows = max(job.candidates, answers.config.completion.drawn)
         suffix = self._prompt.suffix_ids
         lengths = [length] * rows if length else infill.lengths_tried(len(suffix), size, rows)
+        lengths = [min(length, self._longest) for length in lengths]
         holes = [infill.Hole(length, self._prompt.first) for length in lengths]
         self._layouts = [infill.lay_out([hole, suffix], size) for hole in holes]
         device = answers.denoiser.device
@@ -192,7 +194,7 @@ class _Completion:
         # With more text on the cursor's line, what is missing is within that line.
         within = self._job.suffix.split("\n", 1)[0].strip() != ""
         lines = 1 if within else self._job.max_lines
-        return infill.Causal(tokens, lines, self._prompts.line_ends)
+        return infill.Causal(min(tokens, self._longest), lines, self._prompts.line_ends)
 
     def _warm(self, rows: int, size: int, device: torch.device) -> Warm | None:
         """Return the earlier suggestion as the text to begin from; None where there is none."""

@@ -15,7 +15,6 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from itertools import count
 from pathlib import Path
 
 from aiohttp import web
@@ -24,8 +23,11 @@ from dgemma_lsp import loopback, runtime, wire, worker
 from dgemma_lsp.admission import Door
 from dgemma_lsp.config import Config, Paths
 from dgemma_lsp.conversations import ConversationHub
+from dgemma_lsp.desk import Desk
 from dgemma_lsp.dispatcher import Dispatcher
 from dgemma_lsp.errors import DaemonStopping, UserError
+from dgemma_lsp.page import Page
+from dgemma_lsp.page_keys import PageKeys
 from dgemma_lsp.session import Session
 from dgemma_lsp.wire import Response
 
@@ -50,7 +52,6 @@ class Daemon:
         self._sessions: set[Session] = set()
         self._nobody = asyncio.Event()
         self._nobody.set()
-        self._numbers = count(1)
 
     async def attend(
         self, encode: Callable[[Response], str | bytes], request: web.Request
@@ -66,7 +67,7 @@ class Daemon:
         )
         await connection.prepare(request)
         session = Session(
-            next(self._numbers),
+            self.dispatcher.new_session(),
             connection,
             request,
             encode=encode,
@@ -108,7 +109,11 @@ class Daemon:
         self.stop(f"no request for {self._idle_minutes:g} minutes")
 
 
-def _loopback_socket(port: int) -> socket.socket:
+def _loopback_socket(port: int, rather: int) -> socket.socket:
+    """Listen at `port`; where that is any, `rather` at the one where a page looks for the daemon."""
+    if not port and rather:
+        with suppress(OSError):
+            return socket.create_server(("127.0.0.1", rather))
     try:
         return socket.create_server(("127.0.0.1", port))
     except OSError as exc:
@@ -165,14 +170,18 @@ async def serving(
         tasks: list[asyncio.Task[None]] = []
         try:
             token = secrets.token_urlsafe(32)
-            opened = _loopback_socket(config.daemon.port)
+            keys = PageKeys(paths.page)
+            opened = _loopback_socket(config.daemon.port, keys.port)
             daemon.port = opened.getsockname()[1]
-            door = Door(token, origins=config.daemon.origins, public=loopback.PUBLIC)
+            keys.stand_at(daemon.port)
             talk = partial(daemon.attend, wire.encode_json)
-            runners.append(
-                await _listen(loopback.application(door, talk, daemon.dispatcher), opened)
+            page = Page(keys, talk, Desk(config, paths, daemon.dispatcher))
+            door = Door(
+                token, origins=config.daemon.origins, public=loopback.PUBLIC, visits=page.visits
             )
-            runtime.write_endpoint(
+            app = loopback.application(door, talk, daemon.dispatcher, config.completion, page)
+            runners.append(await _listen(app, opened))
+            runtime.write_private(
                 paths.endpoint, runtime.Endpoint(port=daemon.port, token=token, pid=os.getpid())
             )
             runners.append(await _listen(_of_socket(daemon), _unix_socket(paths.socket)))

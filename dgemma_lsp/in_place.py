@@ -9,6 +9,7 @@ import re
 import textwrap
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -23,7 +24,7 @@ CHARS = 3000
 _KEPT = "\ue002"
 _UNBROKEN = {" ": "\ue000", "\t": "\ue001"}
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ue000-\ue002\ufffd\u2028\u2029]+")
-_SPECIAL = re.compile(r"[\\`\[\]<>|&$]")
+_SPECIAL = re.compile(r"[\\`\[\]|]|<(?=[A-Za-z/!?])|&(?=#|\w+;)")
 _BLOCK = re.compile(
     r"(#{1,6}(?=\s|$)|[-+*](?=\s|$)|>|=+\s*$|-{2,}|_{3,}|\*{3,}|~{3,}|:)|(\d+)([.)])"
 )
@@ -162,14 +163,24 @@ class InPlace:
         text = self.task.text
         if not self._markdown or not edits:
             return Written(tuple(edits))
-        shape = prose.shape(text)
-        if prose.shape(Written(tuple(edits)).applied(text)) == shape:
-            return Written(tuple(edits))
-        taken: list[Edit] = []
-        for edit in edits:
-            if prose.shape(Written((*taken, edit)).applied(text)) == shape:
-                taken.append(edit)
-        return Written(tuple(taken), left=len(edits) - len(taken))
+        taken = _of_shape(text, prose.shape(text), (), edits)
+        return Written(taken, left=len(edits) - len(taken))
+
+
+def _of_shape(
+    text: str, shape: list[Any], taken: tuple[Edit, ...], edits: Sequence[Edit]
+) -> tuple[Edit, ...]:
+    """Return `taken` with those of the edits behind it that leave a text its shape.
+
+    They are tried all at once and then by halves: most of them do, and each try reads the text.
+    """
+    if prose.shape(Written((*taken, *edits)).applied(text)) == shape:
+        return (*taken, *edits)
+    if len(edits) == 1:
+        return taken
+    half = len(edits) // 2
+    taken = _of_shape(text, shape, taken, edits[:half])
+    return _of_shape(text, shape, taken, edits[half:])
 
 
 def _stretches(found: Sequence[tuple[prose.Run, list[Piece]]]) -> list[_Stretch]:

@@ -3,7 +3,7 @@
 To add routes, write a module with a function that returns aiohttp's route definitions (`web.get`,
 `web.post`, `web.static` ...) and name it in `application`. A handler may raise any DgemmaError:
 `_tell_errors` makes the answer of it. It comes after `_keep_out`, so that no handler sees a request
-without the token, but for the paths in PUBLIC.
+without the token, but for the paths in PUBLIC and those of the page.
 """
 
 from collections.abc import Awaitable, Callable
@@ -12,22 +12,30 @@ from http import HTTPStatus
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from dgemma_lsp import http_errors, wire
+from dgemma_lsp import http_errors, page, wire
 from dgemma_lsp.admission import Door
+from dgemma_lsp.config import Completion
 from dgemma_lsp.dispatcher import Dispatcher
 from dgemma_lsp.errors import DgemmaError, Unauthorized
+from dgemma_lsp.infill_api import InfillApi
+from dgemma_lsp.openai_api import OpenAiApi
 
-PUBLIC = {"/health"}
+PUBLIC = {"/health", *page.PUBLIC}
 
 Talk = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def application(door: Door, talk: Talk, dispatcher: Dispatcher) -> web.Application:
+def application(
+    door: Door, talk: Talk, dispatcher: Dispatcher, options: Completion, shown: page.Page
+) -> web.Application:
     """Return what serves the port; `talk` serves a WebSocket from its opening to its end."""
     app = web.Application(
         middlewares=[_keep_out(door), _tell_errors], client_max_size=wire.MAX_FRAME_BYTES
     )
     app.add_routes([web.get("/", _only_upgraded(talk)), web.get("/health", _health(dispatcher))])
+    app.add_routes(OpenAiApi(dispatcher).routes())
+    app.add_routes(InfillApi(dispatcher, options).routes())
+    app.add_routes(shown.routes())
     return app
 
 

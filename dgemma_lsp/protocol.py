@@ -25,6 +25,10 @@ DID_SHOW = "textDocument/didShowCompletion"
 DID_PARTIALLY_ACCEPT = "textDocument/didPartiallyAcceptCompletion"
 DID_REJECT = "dgemma/didRejectCompletion"
 
+INLINE_EDIT = "textDocument/copilotInlineEdit"
+DID_SHOW_EDIT = "textDocument/didShowInlineEdit"
+DID_FOCUS = "textDocument/didFocus"
+
 EXPLAIN = "dgemma/explain"
 STATUS = "dgemma/status"
 DRAFT = "dgemma/draft"
@@ -33,6 +37,7 @@ REWRITE = "dgemma/rewrite"
 CELL_SCHEME = "vscode-notebook-cell"
 
 ACCEPTED = "dgemma.accepted"
+EDIT_ACCEPTED = "dgemma.editAccepted"
 
 Params = TypeVar("Params")
 
@@ -91,6 +96,20 @@ class AtPosition(Struct, frozen=True, rename="camel"):
     position: Position
 
 
+class DocumentVersion(Struct, frozen=True):
+    """A document by its name, and the version that is meant."""
+
+    uri: str
+    version: int | None = None
+
+
+class InlineEdit(Struct, frozen=True, rename="camel"):
+    """The parameters of `INLINE_EDIT`."""
+
+    text_document: DocumentVersion
+    position: Position
+
+
 class Range(Struct, frozen=True):
     """A range in the editor's units."""
 
@@ -98,7 +117,7 @@ class Range(Struct, frozen=True):
     end: Position
 
 
-class RewriteParams(Struct, frozen=True, rename="camel"):
+class RewriteParams(Struct, frozen=True, rename="camel", omit_defaults=True):
     """The parameters of `REWRITE`; of what a mode does not need nothing has to be said."""
 
     text_document: Document
@@ -138,7 +157,10 @@ _OWN: dict[str, type] = {
     DID_SHOW: _Notification,
     DID_PARTIALLY_ACCEPT: _Notification,
     DID_REJECT: _Notification,
+    DID_SHOW_EDIT: _Notification,
+    DID_FOCUS: _Notification,
     EXPLAIN: _Request,
+    INLINE_EDIT: _Request,
     REWRITE: _Request,
 }
 

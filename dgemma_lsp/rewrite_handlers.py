@@ -94,9 +94,7 @@ class _Rewriting:
         if not self._previews() or document.version is None or self._left_out(document):
             return
         if _wanted(params.context, t.CodeActionKind.RefactorRewrite):
-            for mode in OFFERED:
-                if self._possible(document, params.range, mode):
-                    yield self._action(document, params.range, mode)
+            yield from self._rewritings(document, params.range)
         if _wanted(params.context, t.CodeActionKind.QuickFix) and not self._refused("fix"):
             for diagnostic in params.context.diagnostics:
                 yield self._fix(document, diagnostic)
@@ -195,9 +193,19 @@ class _Rewriting:
     def _refused(self, mode: str) -> bool:
         return bool(refusal(mode, self._contact.model))
 
+    def _rewritings(self, document: TextDocument, range: t.Range) -> Iterator[t.CodeAction]:
+        """Yield what may be done with a range, which is the same for all that is done in place."""
+        possible: dict[str, bool] = {}
+        for mode in OFFERED:
+            if self._refused(mode) or (range.start == range.end and mode != "docstring"):
+                continue
+            way = "in_place" if MODES[mode].way == "in_place" else mode
+            if way not in possible:
+                possible[way] = self._possible(document, range, mode)
+            if possible[way]:
+                yield self._action(document, range, mode)
+
     def _possible(self, document: TextDocument, range: t.Range, mode: str) -> bool:
-        if self._refused(mode) or (range.start == range.end and mode != "docstring"):
-            return False
         try:
             writing.plan(self._task(document, _params(document, range, mode)))
         except UserError:

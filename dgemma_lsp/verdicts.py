@@ -5,7 +5,7 @@ The bounds are in `bounds.json`, which `python -m sampler.train.proofreader cali
 are others for when no model is at hand.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from importlib import resources
 
@@ -79,6 +79,6 @@ def mend(sentence: str, told: Sequence[Correction]) -> str:
     return sentence
 
 
-def without(least: Mapping[str, float], rules: Sequence[str]) -> dict[str, float]:
+def without(least: Mapping[str, float], rules: Collection[str]) -> dict[str, float]:
     """Return the bounds without those of rules that somebody turned off."""
     return {kind: bound for kind, bound in least.items() if kind.partition(".")[0] not in rules}

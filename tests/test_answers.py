@@ -200,3 +200,14 @@ def test_the_parameters_asked_for_lie_over_the_models_own(answers):
     expected = replace(own, max_steps=7, canvas_length=48, entropy_bound=2.5, max_new_tokens=99)
     assert answers._params(asked) == expected
     assert answers._params(wire.Sampling()) == own
+
+
+@pytest.mark.parametrize("suffix", ["", SUFFIX])
+def test_a_hole_is_no_longer_than_what_was_asked_for(nano, suffix):
+    answers = Answers(*nano, Config())
+    asked = complete(suffix=suffix, candidates=3, sampling=wire.Sampling(max_tokens=3))
+    texts = [block.text for block in of(wire.Block, run(answers, asked))]
+    assert len(texts) == 3
+    for text in texts:
+        # What is healed, a word at most, belongs to the hole and not to the text.
+        assert len(answers.prompts.encode(text)) <= 4

@@ -14,8 +14,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = json.loads((ROOT / "editors" / "vscode" / "package.json").read_text(encoding="utf-8"))
 PROPERTIES = PACKAGE["contributes"]["configuration"]["properties"]
 
-# What an editor may set: two sections and one option of a third.
-SECTIONS = {"completion", "editor"}
+# What an editor may set: three sections and one option of a fourth.
+SECTIONS = {"completion", "editor", "proofread"}
 SINGLE = {"model.name"}
 # The extension asks for what it can show, and the user is not bothered with it.
 ASKED_BY_THE_EXTENSION = {"editor.status", "editor.drafts"}
