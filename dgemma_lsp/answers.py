@@ -31,9 +31,6 @@ URGENT, CHAT, BULK = 0, 1, 2
 # second row starts from nothing: the suggestion may be what the person has just refused.
 WARM_STRENGTH = 0.3
 
-# How a docstring or a comment begins.
-_REMARKS = ('"""', "'''", "#")
-
 
 class Answer(Protocol):
     """One job's request to the engine, and the telling of what comes of it."""
@@ -119,10 +116,12 @@ class _Completion:
         self._began = time.monotonic()
         self._job, self._prompts, self._eos = job, answers.prompts, params.eos_token_ids
         size = params.canvas_length
+        self._longest = job.sampling.max_tokens or size
         self._prompt = answers.prompt(job, size)
         rows = max(job.candidates, answers.config.completion.drawn)
         suffix = self._prompt.suffix_ids
         lengths = [length] * rows if length else infill.lengths_tried(len(suffix), size, rows)
+        lengths = [min(length, self._longest) for length in lengths]
         holes = [infill.Hole(length, self._prompt.first) for length in lengths]
         self._layouts = [infill.lay_out([hole, suffix], size) for hole in holes]
         device = answers.denoiser.device
@@ -135,7 +134,12 @@ class _Completion:
             Noise(range(seed, seed + rows), answers.denoiser.vocab_size, device),
             warm=self._warm(rows, size, device),
             causal=self._causal(answers),
-            copied=self._copied(answers.config.completion.copied),
+            copied=lookup.copies(
+                self._prompts,
+                self._prompt,
+                count=answers.config.completion.copied,
+                longest=self._layouts[0].holes[0].stop,
+            ),
             region=infill.reading_region(
                 self._layouts, self._eos, self._prompts.line_ends, job.max_lines, device
             ),
@@ -172,18 +176,6 @@ class _Completion:
             ),
         )
 
-    def _copied(self, count: int) -> list[list[int]]:
-        found = lookup.continuations(
-            self._prompt.prefix_ids,
-            count=count,
-            longest=self._layouts[0].holes[0].stop,
-            line_ends=self._prompts.line_ends,
-            allowed=self._prompt.first,
-        )
-        # What another place says of itself in a docstring or comment is seldom true here.
-        said = [self._prompts.decode(ids).lstrip() for ids in found]
-        return [ids for ids, text in zip(found, said, strict=True) if not text.startswith(_REMARKS)]
-
     def _causal(self, answers: Answers) -> infill.Causal | None:
         asked = answers.config.completion.causal_tokens
         tokens = answers.model.causal_tokens if asked is None else asked
@@ -192,7 +184,7 @@ class _Completion:
         # With more text on the cursor's line, what is missing is within that line.
         within = self._job.suffix.split("\n", 1)[0].strip() != ""
         lines = 1 if within else self._job.max_lines
-        return infill.Causal(tokens, lines, self._prompts.line_ends)
+        return infill.Causal(min(tokens, self._longest), lines, self._prompts.line_ends)
 
     def _warm(self, rows: int, size: int, device: torch.device) -> Warm | None:
         """Return the earlier suggestion as the text to begin from; None where there is none."""

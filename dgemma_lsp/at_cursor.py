@@ -45,7 +45,7 @@ def read(file: Path) -> str:
     except (OSError, ValueError) as exc:
         raise UserError(f"{file}: cannot be read: {exc}") from exc
     if (at := data.find(b"\0")) >= 0:
-        raise UserError(f"{file}: is binary (a zero byte at {at}); only text can be completed")
+        raise UserError(f"{file}: is binary (a zero byte at {at}), not text")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as exc:

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -177,6 +177,31 @@ def complete(
         click.echo(at_cursor.plain(result.candidates))
     if not result.candidates:
         click.echo(at_cursor.why_empty(answer, text, cursor, options), err=True)
+
+
+@dgemma.command()
+@common
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--fix", "act", flag_value="fix", help="Put the files right.")
+@click.option("--diff", "act", flag_value="diff", help="Print what would be changed.")
+@click.option("--alone", is_flag=True, help="Ask no model: quicker, and finds less.")
+@click.pass_context
+def proofread(ctx: click.Context, files: tuple[Path, ...], act: str | None, alone: bool) -> None:
+    """Tell what is wrong in the English of FILES; exit code 1 where anything is."""
+    from dgemma_lsp import proofread as command
+
+    found = settings.read_startable(ctx.ensure_object(Common))
+    reports = asyncio.run(command.check(files, found, alone=alone))
+    for report in reports:
+        if act == "diff":
+            click.echo(report.diff(), nl=False)
+        else:
+            for line in report.lines():
+                click.echo(line)
+        if act == "fix" and report.found:
+            report.write()
+    if any(report.found for report in reports):
+        ctx.exit(1)
 
 
 @dgemma.command()
@@ -362,7 +387,9 @@ def type_again(
     if as_json:
         click.echo(msgspec.json.encode(list(ways)))
     else:
-        Console().print(replay_figures.table(list(ways), f"From {old} to {new}"))
+        # Into a file the table needs no screen's width.
+        console = Console(width=None if sys.stdout.isatty() else 120)
+        console.print(replay_figures.table(list(ways), f"From {old} to {new}"))
 
 
 @dgemma.command()
@@ -563,30 +590,31 @@ def doctor(ctx: click.Context) -> int:
 @dgemma.command()
 @common
 @click.argument("text", required=False)
+@click.option("--continue", "going_on", is_flag=True, help="Go on with the last conversation.")
 @click.pass_context
-def chat(ctx: click.Context, text: str | None) -> None:
+def chat(ctx: click.Context, text: str | None, going_on: bool) -> None:
     """Talk with the model in the terminal.
 
-    Ctrl-C ends an answer, Ctrl-D the conversation. With TEXT, or text piped in, it prints one
-    answer; stdin is not read where TEXT is given.
+    Conversations are kept; /help names the commands. Ctrl-C stops an answer, Ctrl-D leaves. With
+    TEXT, or text piped in, it prints one answer; stdin is not read where TEXT is given.
     """
     from rich.console import Console
 
-    from dgemma_lsp import linking, terminal_chat
+    from dgemma_lsp import chat_link, linking, terminal_chat
 
     found = settings.read_startable(ctx.ensure_object(Common))
     interactive = text is None and sys.stdin.isatty()
     question = "" if interactive else _question(text)
-    conversation = terminal_chat.Conversation(
-        found.paths, partial(linking.ensure_daemon, found), Console(), Console(stderr=True)
-    )
-    conversation.introduce()
-    if interactive:
-        with suppress(ImportError):
-            import readline  # noqa: F401  line editing and history for input()
-        terminal_chat.talk(conversation, input)
-    else:
-        conversation.ask(question)
+    link = chat_link.ChatLink(found.paths, partial(linking.ensure_daemon, found))
+    with closing(link):
+        talk = terminal_chat.Talk(link, Console(), Console(stderr=True))
+        talk.introduce(going_on=going_on, at_length=interactive)
+        if interactive:
+            from dgemma_lsp.chat_prompt import LinePrompt
+
+            terminal_chat.converse(talk, LinePrompt(found.paths.chat_history))
+        else:
+            talk.ask(question)
 
 
 def _question(text: str | None) -> str:

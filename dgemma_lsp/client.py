@@ -177,6 +177,16 @@ async def complete(
     return gathered(said, candidates, spares)
 
 
+async def score(link: Link, message: wire.Score) -> list[float]:
+    """Return the log probability of each text, in nats; raises as `Link.request` does."""
+    log_probs: list[float] = []
+    async with aclosing(link.request(message)) as answers:
+        async for answer in answers:
+            if isinstance(answer, wire.Scores):
+                log_probs = answer.log_probs
+    return log_probs
+
+
 def gathered(answers: Iterable[Answer], candidates: int, spares: int = 0) -> Completion:
     """Return the whole answer that a request's messages make, of which `Done` is the last."""
     texts = [""] * (candidates + spares)

@@ -41,7 +41,11 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     option as many as the model itself proposes, 0: none), and `copied` rests of lines that stand
     elsewhere in the text behind the same words.
 
-    `context_chars` of other files, opened or edited last, are read before the prefix.
+    `context_chars` of other files, opened or edited last, are read before the prefix, and
+    `imports_chars` of the heads of what a Python file imports from its workspace.
+
+    With `next_edit` the line is suggested that follows from a word that was just replaced, if with
+    it the text is at least `next_edit_gain` nats more probable than without (below 0: less).
 
     Fast typing is waited for, at most `debounce_ms` after a key; with `prefetch` the model goes on
     behind a suggestion while it is shown. The completion menu of an editor without ghost text is
@@ -57,11 +61,14 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     prefix_chars: Annotated[int, Meta(ge=64, le=1_000_000)] = 6000
     suffix_chars: Annotated[int, Meta(ge=0, le=1_000_000)] = 2000
     context_chars: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    imports_chars: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     max_lines: Annotated[int, Meta(ge=1, le=1000)] = 12
-    min_confidence: Annotated[float, Meta(ge=-1e9, le=0)] = -1.5
+    min_confidence: Annotated[float, Meta(ge=-1e9, le=0)] = -2.0
     debounce_ms: Annotated[int, Meta(ge=0, le=10_000)] = 75
     menu_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = 300
     prefetch: bool = True
+    next_edit: bool = True
+    next_edit_gain: Annotated[float, Meta(ge=-1e9, le=1e9)] = -30.0
 
 
 class Editor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,6 +86,21 @@ class Editor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     status: bool = False
     drafts: bool = False
     record: Literal["off", "outcomes", "code"] = "outcomes"
+
+
+PROSE = ("markdown", "plaintext", "restructuredtext", "rst", "text", "gitcommit", "latex", "tex")
+
+
+class Proofread(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Proofreading of English in `languages` ("*" means all): in source files, of their comments.
+
+    `rules_off` are not applied. Without `model` the rules judge alone, and find less.
+    """
+
+    enabled: bool = True
+    languages: tuple[str, ...] = PROSE
+    rules_off: list[str] = []
+    model: bool = True
 
 
 class Chat(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -112,6 +134,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     model: Model = Model()
     completion: Completion = Completion()
     editor: Editor = Editor()
+    proofread: Proofread = Proofread()
     chat: Chat = Chat()
     daemon: Daemon = Daemon()
 
@@ -154,9 +177,19 @@ class Paths(Struct, frozen=True, kw_only=True):
         return self.state / "conversations.db"
 
     @property
+    def chat_history(self) -> Path:
+        """The lines that were typed in `dgemma chat`, 0600."""
+        return self.state / "chat_history"
+
+    @property
     def outcomes(self) -> Path:
         """What became of the suggestions, JSON lines."""
         return self.state / "outcomes.jsonl"
+
+    @property
+    def accepted(self) -> Path:
+        """What proofreading leaves alone: words, places and rules, JSON."""
+        return self.state / "accepted.json"
 
 
 def load(path: Path) -> Config:

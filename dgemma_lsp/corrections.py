@@ -6,6 +6,7 @@ It proposes freely and judges nothing: most proposals are wrong. What is told of
 
 import re
 from collections.abc import Collection, Iterator
+from itertools import pairwise
 from math import log
 
 from msgspec import Struct
@@ -17,6 +18,8 @@ NEAR = 6  # words spelt alike that are proposed for one
 RARE = 60_000  # words less frequent than this may be slips for others ...
 MORE_FREQUENT = 30  # ... that are so many times more frequent
 COMMON = 30_000
+SEEN = 3_000
+EVERYDAY = 1_000_000  # no name is made of words like these
 
 
 class Correction(Struct, frozen=True):
@@ -49,7 +52,6 @@ RULES = {
     "agreement": "a form that does not agree with the words around it",
     "article": "a for an, or an for a",
     "confused": "a word that sounds or looks like the right one",
-    "missing": "a small word left out",
 }
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
@@ -116,37 +118,16 @@ def _alternatives(groups: tuple[tuple[str, ...], ...]) -> dict[str, tuple[str, .
 
 _ALIKE = _alternatives(_CONFUSED)
 _INFLECTED = _alternatives(_FORMS)
-_LEFT_OUT = (
-    "the",
-    "a",
-    "an",
-    "to",
-    "of",
-    "is",
-    "are",
-    "be",
-    "in",
-    "for",
-    "and",
-    "with",
-    "by",
-    "it",
-    "that",
-    "on",
-    "as",
-    "from",
-)
+_BEGINNINGS = ("un", "re", "sub", "non", "multi", "pre", "de", "auto", "meta", "super", "over")
 _TWICE_AT_EASE = {"that", "had", "very", "many", "so", "no", "is", "really", "bye", "far", "more"}
 _VOWEL_SOUND = re.compile(
-    r"(?!one\b|once\b|us[aeiu]|uni(?!n|m)|eu|ubi|u[bst]\b)[aeiou]|hour|hono|honest|heir", re.I
+    r"(?!one\b|once\b|uni(?!n|m|d)|eu|u[bcfhjkqrst][aeiou])[aeiou]|hour|hono|honest|heir", re.I
 )
 _SPELT_OUT_WITH_VOWEL = "AEFHILMNORSX"
 
 
-def propose(
-    sentence: Sentence, english: English, familiar: Collection[str], missing: bool = True
-) -> list[Correction]:
-    """Return what might be put right; `familiar` words (lower case) are spelt as they should be."""
+def propose(sentence: Sentence, english: English, familiar: Collection[str]) -> list[Correction]:
+    """Return what might be put right; `familiar` words are the document's own, see `familiar`."""
     words = [
         match
         for match in _WORD.finditer(sentence.text)
@@ -163,12 +144,10 @@ def propose(
         if not title:
             found += _casing(sentence, match, english, familiar)
         found += _forms(match, english)
-    for one, other in zip(words, words[1:], strict=False):
+    for one, other in pairwise(words):
         between = sentence.text[one.end() : other.start()]
         if between.isspace():
             found += _pairs(one, other, english)
-            if missing:
-                found += _gaps(one, other)
     return list(dict.fromkeys(found))
 
 
@@ -195,6 +174,8 @@ def _spelling(
             kind = "spelling.name"
         else:
             kind = "spelling.unknown"
+        if _is_built(stem, english):
+            return
         for near in english.near(stem)[:NEAR]:
             text = english.names.get(near, near) + tail
             yield Correction(kind, start, end, _like(word, text), _odds(english, near, stem))
@@ -205,6 +186,14 @@ def _spelling(
             if english.how_frequent(near) > MORE_FREQUENT * english.how_frequent(lower):
                 text = _like(word, english.names.get(near, near))
                 yield Correction("spelling.other", start, end, text, _odds(english, near, lower))
+
+
+def _is_built(word: str, english: English) -> bool:
+    """Tell whether a word is one with a usual ending or beginning, which no list has all of."""
+    if word.endswith("s") and not word.endswith("ss") and english.knows(word[:-1]):
+        return True
+    rests = [word[len(first) :] for first in _BEGINNINGS if word.startswith(first)]
+    return any(len(rest) > 3 and english.how_frequent(rest) > SEEN for rest in rests)
 
 
 def _run_together(word: str, start: int, end: int, english: English) -> Iterator[Correction]:
@@ -236,10 +225,10 @@ def _casing(
     elif word[0].isupper() and word != "I":
         # Behind a colon, a dash or a bracket a sentence may begin.
         begins = sentence.text[:start].rstrip(" \"'(“‘")[-1:] in (":", ".", "!", "?", "-", "–", "—")
-        if word[1:].islower() or len(word) == 1:
-            if english.knows(word) and lower not in english.names and not begins:
-                kind = "casing.inner" if lower not in familiar else "casing.familiar"
-                yield Correction(kind, start, end, lower)
+        small = english.knows(word) and not (lower in english.names or word in familiar)
+        if small and not begins and (word[1:].islower() or len(word) == 1):
+            kind = "casing.everyday" if english.how_frequent(lower) > EVERYDAY else "casing.inner"
+            yield Correction(kind, start, end, lower)
     elif lower in english.names:
         yield Correction("casing.name", start, end, english.names[lower])
 
@@ -294,36 +283,9 @@ def _pairs(one: re.Match[str], other: re.Match[str], english: English) -> Iterat
         if right != first:
             yield Correction("article", one.start(), one.end(), _like(one[0], right))
     whole = first + second
-    if min(english.how_frequent(first), english.how_frequent(second)) < RARE and len(whole) > 4:
-        if english.how_frequent(whole) > COMMON:
-            text = _like(one[0], whole)
-            yield Correction("spacing.split", one.start(), other.end(), text)
-
-
-def _gaps(one: re.Match[str], other: re.Match[str]) -> Iterator[Correction]:
-    """Propose small words that may have been left out between two."""
-    near = {one[0].lower(), other[0].lower()}
-    if other[0].lower() in ("a", "an", "the"):
-        small: tuple[str, ...] = (
-            "is",
-            "of",
-            "in",
-            "to",
-            "with",
-            "for",
-            "as",
-            "by",
-            "and",
-            "on",
-            "from",
-        )
-    elif near & {"a", "an", "the"} or (near & set(_LEFT_OUT) and len(one[0]) < 4):
-        return
-    else:
-        small = ("the", "a", "to", "of", "is", "be", "and", "in", "are", "that", "it", "for")
-    for word in small:
-        if word not in near:
-            yield Correction("missing", one.end(), one.end(), f" {word}")
+    rarer = min(english.how_frequent(first), english.how_frequent(second))
+    if rarer < RARE and len(whole) > 4 and english.how_frequent(whole) > COMMON:
+        yield Correction("spacing.split", one.start(), other.end(), _like(one[0], whole))
 
 
 _MANY_SPACES = re.compile(r"(?<=[\w,;:)])[ \t]{2,3}(?=[\w(`])")
@@ -340,22 +302,15 @@ def _spaces(sentence: Sentence, english: English) -> Iterator[Correction]:
         if not sentence.overlaps_fixed(*match.span()):
             yield Correction("spacing.before", *match.span(), "")
     for match in _AFTER_MARK.finditer(text):
-        left, right = (
-            re.search(r"\w*$", text[: match.start()]),
-            re.match(r"\w+", text[match.end() :]),
-        )
-        if (
-            left is None
-            or right is None
-            or not (english.knows(left[0]) and english.knows(right[0]))
-        ):
+        left = re.findall(r"\w*$", text[: match.start()])[0]
+        right = re.findall(r"^\w*", text[match.end() :])[0]
+        if not (english.knows(left) and english.knows(right)):
             continue
-        kind = "spacing.after"
         if match[1] == ".":
-            if not right[0][0].isupper() or len(right[0]) == 1:
-                kind = "spacing.stop"
+            sentence_ends = right[0].isupper() and len(right) > 1
+            kind = "spacing.after" if sentence_ends else "spacing.stop"
         elif sentence.overlaps_fixed(*match.span()):
             continue
-        if kind == "spacing.after" and text[match.end() :].startswith("//"):
-            continue
+        else:
+            kind = "spacing.after"
         yield Correction(kind, match.start(), match.end(), f"{match[1]} ")

@@ -15,7 +15,6 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from itertools import count
 from pathlib import Path
 
 from aiohttp import web
@@ -53,7 +52,6 @@ class Daemon:
         self._sessions: set[Session] = set()
         self._nobody = asyncio.Event()
         self._nobody.set()
-        self._numbers = count(1)
 
     async def attend(
         self, encode: Callable[[Response], str | bytes], request: web.Request
@@ -69,7 +67,7 @@ class Daemon:
         )
         await connection.prepare(request)
         session = Session(
-            next(self._numbers),
+            self.dispatcher.new_session(),
             connection,
             request,
             encode=encode,
@@ -181,7 +179,7 @@ async def serving(
             door = Door(
                 token, origins=config.daemon.origins, public=loopback.PUBLIC, visits=page.visits
             )
-            app = loopback.application(door, talk, daemon.dispatcher, page)
+            app = loopback.application(door, talk, daemon.dispatcher, config.completion, page)
             runners.append(await _listen(app, opened))
             runtime.write_private(
                 paths.endpoint, runtime.Endpoint(port=daemon.port, token=token, pid=os.getpid())

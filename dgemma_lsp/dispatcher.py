@@ -69,6 +69,7 @@ class Dispatcher:
         self._loop = asyncio.get_running_loop()
         self._scheduler = Scheduler(parallel=config.daemon.parallel, limit=config.daemon.queue)
         self._taken: dict[str, _Taken] = {}
+        self._sessions = count(1)
         self._numbers = count(1)
         self._model: Ready | Unusable | None = None  # None while it loads
         self._loaded: int | None = None  # percent of the model that loads, once it is told
@@ -80,6 +81,10 @@ class Dispatcher:
         self._born = self._last_end = self._loop.time()
 
     # From the sessions
+
+    def new_session(self) -> int:
+        """Return the number under which somebody new asks."""
+        return next(self._sessions)
 
     def submit(self, session: int, message: Job, send: Callable[[Response], None]) -> None:
         """Take a request in; `send` gets its answers, under the client's id.

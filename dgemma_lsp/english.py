@@ -13,6 +13,8 @@ from spellchecker import SpellChecker
 
 # So often would a word that documentation has once stand in the texts that the library counted.
 DOCUMENTATION_WEIGHT = 300
+# So frequent a word is one without its capital letter too, such as none and may.
+EVERYDAY = 150_000
 
 
 class English:
@@ -24,9 +26,9 @@ class English:
         self.names: dict[str, str] = {}
         for word, count in written.items():
             lower = word.lower()
-            self.frequency[lower] = self.frequency.get(lower, 0) + DOCUMENTATION_WEIGHT * count
-            if word != lower:
+            if word != lower and self.frequency.get(lower, 0) < EVERYDAY:
                 self.names[lower] = word
+            self.frequency[lower] = self.frequency.get(lower, 0) + DOCUMENTATION_WEIGHT * count
         self.near = lru_cache(100_000)(self._near)
 
     def knows(self, word: str) -> bool:

@@ -7,8 +7,10 @@ and a paragraph that would change the structure of its document stays as it was.
 
 import re
 import textwrap
+from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -23,7 +25,7 @@ CHARS = 3000
 _KEPT = "\ue002"
 _UNBROKEN = {" ": "\ue000", "\t": "\ue001"}
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ue000-\ue002\ufffd\u2028\u2029]+")
-_SPECIAL = re.compile(r"[\\`\[\]<>|&$]")
+_SPECIAL = re.compile(r"[\\`\[\]|]|<(?=[A-Za-z/!?])|&(?=#|\w+;)")
 _BLOCK = re.compile(
     r"(#{1,6}(?=\s|$)|[-+*](?=\s|$)|>|=+\s*$|-{2,}|_{3,}|\*{3,}|~{3,}|:)|(\d+)([.)])"
 )
@@ -165,11 +167,37 @@ class InPlace:
         shape = prose.shape(text)
         if prose.shape(Written(tuple(edits)).applied(text)) == shape:
             return Written(tuple(edits))
-        taken: list[Edit] = []
-        for edit in edits:
-            if prose.shape(Written((*taken, edit)).applied(text)) == shape:
-                taken.append(edit)
-        return Written(tuple(taken), left=len(edits) - len(taken))
+        # Nearly always a block shows by itself that its text would change the structure.
+        sound = [
+            edit for start, end in prose.blocks(text) for edit in _sound(text, start, end, edits)
+        ]
+        taken = _of_shape(text, shape, (), sound)
+        return Written(taken, left=len(edits) - len(taken))
+
+
+def _sound(text: str, start: int, end: int, edits: Sequence[Edit]) -> list[Edit]:
+    """Return those of the edits of a block that leave it its shape where it stands alone."""
+    first, last = (bisect_left(edits, at, key=lambda edit: edit.start) for at in (start, end))
+    inside = [Edit(one.start - start, one.end - start, one.text) for one in edits[first:last]]
+    block = text[start:end]
+    taken = _of_shape(block, prose.shape(block), (), inside) if inside else ()
+    return [Edit(one.start + start, one.end + start, one.text) for one in taken]
+
+
+def _of_shape(
+    text: str, shape: list[Any], taken: tuple[Edit, ...], edits: Sequence[Edit]
+) -> tuple[Edit, ...]:
+    """Return `taken` with those of the edits behind it that leave a text its shape.
+
+    They are tried all at once and then by halves: most of them do, and each try reads the text.
+    """
+    if prose.shape(Written((*taken, *edits)).applied(text)) == shape:
+        return (*taken, *edits)
+    if len(edits) <= 1:
+        return taken
+    half = len(edits) // 2
+    taken = _of_shape(text, shape, taken, edits[:half])
+    return _of_shape(text, shape, taken, edits[half:])
 
 
 def _stretches(found: Sequence[tuple[prose.Run, list[Piece]]]) -> list[_Stretch]:

@@ -53,11 +53,16 @@ async def daemon_link(settings: Settings) -> AsyncIterator[client.Link]:
 
 
 def ensure_daemon(settings: Settings) -> None:
-    """Start the daemon if none runs; raises as `daemon_link` does."""
+    """Start the daemon if none runs, and show on a terminal how the model is loaded.
+
+    Raises as `daemon_link` does.
+    """
 
     async def run() -> None:
-        async with daemon_link(settings):
-            pass
+        async with daemon_link(settings) as link:
+            if link.welcome.state != "ready" and sys.stderr.isatty():
+                async with waiting(f"{link.welcome.model}: loading the model") as tell:
+                    await _show_loading(link, tell)
 
     asyncio.run(run())
 
@@ -65,7 +70,7 @@ def ensure_daemon(settings: Settings) -> None:
 async def ask(settings: Settings, request: wire.Complete) -> tuple[client.Completion, str]:
     """Return the answer and the name of the model that gave it."""
     async with daemon_link(settings) as link:
-        doing = "completing" if link.welcome.state == "ready" else "loading the model"
+        doing = "writing" if link.welcome.state == "ready" else "loading the model"
         async with waiting(f"{link.welcome.model}: {doing}") as tell:
             looking = asyncio.create_task(_show_loading(link, tell))
             try:
@@ -83,4 +88,4 @@ async def _show_loading(link: client.Link, tell: Callable[[str], None]) -> None:
         while (report := await control.ask_report(link)).state in ("loading", "restarting"):
             tell(f"{report.model}: {control.how_far(report)}")
             await asyncio.sleep(LOOK_AGAIN_S)
-        tell(f"{report.model}: completing")
+        tell(f"{report.model}: writing")

@@ -14,8 +14,11 @@ from aiohttp.typedefs import Handler, Middleware
 
 from dgemma_lsp import http_errors, page, wire
 from dgemma_lsp.admission import Door
+from dgemma_lsp.config import Completion
 from dgemma_lsp.dispatcher import Dispatcher
 from dgemma_lsp.errors import DgemmaError, Unauthorized
+from dgemma_lsp.infill_api import InfillApi
+from dgemma_lsp.openai_api import OpenAiApi
 
 PUBLIC = {"/health", *page.PUBLIC}
 
@@ -23,13 +26,15 @@ Talk = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def application(
-    door: Door, talk: Talk, dispatcher: Dispatcher, shown: page.Page
+    door: Door, talk: Talk, dispatcher: Dispatcher, options: Completion, shown: page.Page
 ) -> web.Application:
     """Return what serves the port; `talk` serves a WebSocket from its opening to its end."""
     app = web.Application(
         middlewares=[_keep_out(door), _tell_errors], client_max_size=wire.MAX_FRAME_BYTES
     )
     app.add_routes([web.get("/", _only_upgraded(talk)), web.get("/health", _health(dispatcher))])
+    app.add_routes(OpenAiApi(dispatcher).routes())
+    app.add_routes(InfillApi(dispatcher, options).routes())
     app.add_routes(shown.routes())
     return app
 

@@ -42,7 +42,7 @@ def to_item(item: t.InlineCompletionItem, language: str) -> t.CompletionItem:
         detail="dgemma",
         documentation=t.MarkupContent(t.MarkupKind.Markdown, in_fence(text, language)),
         preselect=True,
-        sort_text="\0",
+        sort_text="!",  # Emacs reads no NUL
         filter_text=text.partition("\n")[0] or label(text),
         insert_text_format=t.InsertTextFormat.PlainText,
         insert_text_mode=t.InsertTextMode.AsIs,

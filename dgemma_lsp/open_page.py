@@ -9,9 +9,9 @@ from http.client import HTTPConnection, HTTPException
 import msgspec
 from msgspec import Struct
 
+from dgemma_lsp.chat_link import read_endpoint
 from dgemma_lsp.config import Paths
 from dgemma_lsp.errors import DaemonUnavailable
-from dgemma_lsp.terminal_chat import read_endpoint
 
 TIMEOUT_S = 10.0
 

@@ -47,6 +47,7 @@ def lay_editor_over(config: Config, tree: object, source: str, config_file: str)
         config,
         completion=laid.completion,
         editor=laid.editor,
+        proofread=laid.proofread,
         model=replace(config.model, name=laid.model.name),
     )
     problems += [

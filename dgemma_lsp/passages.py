@@ -8,7 +8,7 @@ and the like are told as `fixed`. It judges no sentence.
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import pairwise
 
 from msgspec import Struct
 
@@ -129,9 +129,14 @@ def _remarks(
         start = match.start()
         begin = text.rfind("\n", 0, start) + 1
         token = match[0]
+        if run and (token[-1] in "\"'" or "\n" in token):
+            yield run, "comment"
+            run = []
         if token[-1] in "\"'":
             if language == "python" and _is_docstring(text, begin, match):
                 yield _inside(match), "rst"
+            continue
+        if token.startswith("#!") and start == 0:
             continue
         if "\n" in token:
             yield _block_comment(match), "comment"
@@ -195,7 +200,8 @@ _FENCE = re.compile(r"\s*(```|~~~)")
 _BULLET = re.compile(r"\s*(?:[-*+•]|\d+[.)]|\(\w\))\s+(?:\[[ xX]\]\s+)?")
 _FIELD = re.compile(
     r"\s*(?::(?:param|parameter|arg|argument|key|keyword|type|returns?|rtype|raises?|yields?|var|"
-    r"ivar|cvar|meta)\b[^:]*:|[*`\w, ]{1,30}(?:\([^)]*\))?\s+--?\s|@\w+(?:\s+\{[^}]*\})?(?:\s+\w+)?)\s*"
+    r"ivar|cvar|meta)\b[^:]*:|[*`\w, ]{1,30}(?:\([^)]*\))?\s+--?\s|"
+    r"@\w+(?:\s+\{[^}]*\})?(?:\s+\w+)?)\s*"
 )
 _GOOGLE = re.compile(r"\s*\*{0,2}[A-Za-z_][\w.]*(?: \([^)]*\))?:\s+(?=\S)")
 _NOT_PROSE = re.compile(
@@ -240,14 +246,9 @@ def _paragraphs(lines: Sequence[_Line], markup: str) -> Iterator[list[Sentence]]
             if indent > skipped:
                 continue
             skipped = None
-        if (
-            markup in ("markdown", "rst", "comment", "text")
-            and not paragraph
-            and indent >= base + 4
-        ):
-            # Behind an empty line and far inside stands code, or what hangs below a field.
-            if markup != "rst" or indent >= base + 8:
-                continue
+        # Behind an empty line and far inside stands code, or what hangs below a field.
+        if not paragraph and indent >= base + (8 if markup == "rst" else 4):
+            continue
         if bare.startswith(".. ") or bare.startswith(".. _"):
             yield from done()
             skipped = indent
@@ -281,9 +282,7 @@ def _paragraphs(lines: Sequence[_Line], markup: str) -> Iterator[list[Sentence]]
 
 # -- sentences -----------------------------------------------------------------------------------
 
-_SHORT = (
-    r"(?<!\be\.g)(?<!\bi\.e)(?<!\betc)(?<!\bvs)(?<!\bcf)(?<!\bNo)(?<!\bMr)(?<!\bDr)(?<!\ba\.k\.a)"
-)
+_SHORT = "".join(rf"(?<!\b{short}\.)" for short in (r"e\.g", r"i\.e", "vs", "cf", "No", "Mr", "Dr"))
 _BREAK = re.compile(_SHORT + r"(?<=[.!?])[\"')\]*`]{0,2}(\s+)(?=[\"'(`*A-Z\u00c0-\u00de])")
 _FIXED = re.compile(
     "|".join(
@@ -318,7 +317,7 @@ def _split(lines: Sequence[_Line], markup: str, hangs: bool) -> list[Sentence]:
     text, places = _joined(lines)
     cuts = [0, *(match.end() for match in _BREAK.finditer(text)), len(text)]
     found = []
-    for begin, end in zip(cuts, cuts[1:], strict=False):
+    for begin, end in pairwise(cuts):
         while end > begin and text[end - 1].isspace():
             end -= 1
         if end <= begin or end - begin > LONGEST or len(_WORDS.findall(text, begin, end)) < 3:
@@ -349,17 +348,15 @@ def _joined(lines: Sequence[_Line]) -> tuple[str, list[int]]:
     return "".join(parts), places
 
 
-def code_words(text: str, language: str) -> str:
+def without(text: str, found: Sequence[Sentence], language: str) -> str:
     """Return a source file without its prose, as far as its words matter; "" for a prose file."""
     if language in MARKUPS:
         return ""
-    inside = sorted(place for one in sentences(text, language) for place in one.places)
     kept, at = [], 0
-    for _, group in groupby(enumerate(inside), key=lambda pair: pair[1] - pair[0]):
-        run = [place for _, place in group]
-        kept.append(text[at : run[0]])
-        at = run[-1] + 1
-    return "".join([*kept, text[at:]])
+    for one in found:
+        kept.append(text[at : one.places[0]])
+        at = one.places[-1] + 1
+    return " ".join([*kept, text[at:]])
 
 
 def line_starts(text: str) -> list[int]:

@@ -25,6 +25,10 @@ DID_SHOW = "textDocument/didShowCompletion"
 DID_PARTIALLY_ACCEPT = "textDocument/didPartiallyAcceptCompletion"
 DID_REJECT = "dgemma/didRejectCompletion"
 
+INLINE_EDIT = "textDocument/copilotInlineEdit"
+DID_SHOW_EDIT = "textDocument/didShowInlineEdit"
+DID_FOCUS = "textDocument/didFocus"
+
 EXPLAIN = "dgemma/explain"
 STATUS = "dgemma/status"
 DRAFT = "dgemma/draft"
@@ -33,6 +37,7 @@ REWRITE = "dgemma/rewrite"
 CELL_SCHEME = "vscode-notebook-cell"
 
 ACCEPTED = "dgemma.accepted"
+EDIT_ACCEPTED = "dgemma.editAccepted"
 
 Params = TypeVar("Params")
 
@@ -91,6 +96,20 @@ class AtPosition(Struct, frozen=True, rename="camel"):
     position: Position
 
 
+class DocumentVersion(Struct, frozen=True):
+    """A document by its name, and the version that is meant."""
+
+    uri: str
+    version: int | None = None
+
+
+class InlineEdit(Struct, frozen=True, rename="camel"):
+    """The parameters of `INLINE_EDIT`."""
+
+    text_document: DocumentVersion
+    position: Position
+
+
 class Range(Struct, frozen=True):
     """A range in the editor's units."""
 
@@ -98,7 +117,7 @@ class Range(Struct, frozen=True):
     end: Position
 
 
-class RewriteParams(Struct, frozen=True, rename="camel"):
+class RewriteParams(Struct, frozen=True, rename="camel", omit_defaults=True):
     """The parameters of `REWRITE`; of what a mode does not need nothing has to be said."""
 
     text_document: Document
@@ -138,7 +157,10 @@ _OWN: dict[str, type] = {
     DID_SHOW: _Notification,
     DID_PARTIALLY_ACCEPT: _Notification,
     DID_REJECT: _Notification,
+    DID_SHOW_EDIT: _Notification,
+    DID_FOCUS: _Notification,
     EXPLAIN: _Request,
+    INLINE_EDIT: _Request,
     REWRITE: _Request,
 }
 
@@ -155,12 +177,35 @@ def read(params: Any, kind: type[Params]) -> Params:
 
 
 class EditorDocument(TextDocument):
-    """A document whose lines end where the editor ends them, not where `str.splitlines` does."""
+    """A document whose lines end where the editor ends them, not where `str.splitlines` does.
+
+    They are kept between keys: to read all of a long file again takes longer than an answer may.
+    """
+
+    _lines: tuple[str, ...] = ()
+    _lines_of = ""
 
     @property
     def lines(self) -> tuple[str, ...]:
         """The lines with their ends."""
-        return split_lines(self.source)
+        if (text := self.source) is not self._lines_of:
+            self._lines, self._lines_of = split_lines(text), text
+        return self._lines
+
+    def _apply_incremental_change(self, change: t.TextDocumentContentChangePartial) -> None:
+        """Take a change in; only the lines around it are read again.
+
+        A line more on both sides, because what comes may join with half of a line end there.
+        """
+        lines, text = self.lines, self.source
+        start, end = offsets_of(self, change.range)
+        first = max(0, min(change.range.start.line, len(lines)) - 1)
+        last = min(change.range.end.line + 2, len(lines))
+        region_start = sum(map(len, lines[:first]))
+        region_end = region_start + sum(map(len, lines[first:last]))
+        changed = text[region_start:start] + change.text + text[end:region_end]
+        self._source = self._lines_of = text[:start] + change.text + text[end:]
+        self._lines = lines[:first] + split_lines(changed) + lines[last:]
 
 
 class EditorWorkspace(Workspace):
@@ -260,6 +305,13 @@ def offset_at(document: TextDocument, position: t.Position) -> int:
         [line + "\n"], t.Position(0, position.character)
     ).character
     return sum(map(len, lines[: position.line])) + min(column, len(line))
+
+
+def offsets_of(document: TextDocument, range: t.Range) -> tuple[int, int]:
+    """Return start and end of the range as indices into the document's text."""
+    start = offset_at(document, range.start)
+    # A cursor is looked for once.
+    return start, start if range.end == range.start else offset_at(document, range.end)
 
 
 def position_at(document: TextDocument, offset: int) -> t.Position:

@@ -114,6 +114,17 @@ def why_quiet(place: Place, facts: Facts, options: Editor) -> Reason | None:
 
     Who asks for one gets it everywhere but where completion is paused or the file left out.
     """
+    if (reason := why_off(place, facts, options)) is not None or place.invoked:
+        return reason
+    if inside_word(place.after):
+        return "mid-word"
+    if facts.rejected:
+        return "rejected-here"
+    return None
+
+
+def why_off(place: Place, facts: Facts, options: Editor) -> Reason | None:
+    """Return why nothing is wanted in the whole document; None where something may be."""
     if facts.paused:
         return "paused"
     if facts.ignored:
@@ -126,10 +137,6 @@ def why_quiet(place: Place, facts: Facts, options: Editor) -> Reason | None:
         return "file-off"
     if len(place.before) + len(place.after) > options.max_file_chars:
         return "too-large"
-    if inside_word(place.after):
-        return "mid-word"
-    if facts.rejected:
-        return "rejected-here"
     return None
 
 

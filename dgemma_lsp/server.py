@@ -20,12 +20,15 @@ from pygls.exceptions import JsonRpcException, PyglsError
 from pygls.lsp.server import LanguageServer
 from pygls.workspace import TextDocument
 
-from dgemma_lsp import __version__, menu, protocol, rewrite_handlers
+from dgemma_lsp import __version__, inline_edit, menu, protocol, rewrite_handlers
+from dgemma_lsp.accepted import Accepted
 from dgemma_lsp.completer import Answer, Completer
 from dgemma_lsp.config import Config, Paths
 from dgemma_lsp.contact import Contact
+from dgemma_lsp.diagnostics import Diagnostics
 from dgemma_lsp.drafts import Drafted
 from dgemma_lsp.errors import DgemmaError
+from dgemma_lsp.next_edit import NextEdit
 from dgemma_lsp.outcome_log import OutcomeLog
 from dgemma_lsp.outcomes import Offer
 from dgemma_lsp.overlay import known_sections, lay_editor_over
@@ -37,6 +40,7 @@ from dgemma_lsp.protocol import (
     line_of,
     make_converter,
     offset_at,
+    offsets_of,
     path_of,
 )
 from dgemma_lsp.quiet import Place, Reason, resuming, text_of
@@ -87,6 +91,7 @@ def build(config: Config, paths: Paths, problems: Sequence[str] = ()) -> "Server
     server.feature(t.TEXT_DOCUMENT_INLINE_COMPLETION, t.InlineCompletionOptions())(
         inline_completion
     )
+    server.diagnostics.register()
     commands: dict[str, Any] = {
         protocol.ACCEPTED: accepted,
         "dgemma.pause": pause,
@@ -96,7 +101,14 @@ def build(config: Config, paths: Paths, problems: Sequence[str] = ()) -> "Server
     }
     for name, command in commands.items():
         server.command(name)(command)
-    rewrite_handlers.register(server, server.contact, roots=server.roots)
+    inline_edit.register(server, server.next_edit)
+    rewritings = rewrite_handlers.register(server, server.contact, roots=server.roots)
+    kinds = [t.CodeActionKind.QuickFix, t.CodeActionKind.RefactorRewrite]
+
+    @server.feature(t.TEXT_DOCUMENT_CODE_ACTION, t.CodeActionOptions(code_action_kinds=kinds))
+    async def code_actions(params: t.CodeActionParams) -> list[t.CodeAction]:
+        return [*server.diagnostics.fixes(params), *rewritings(params)]
+
     return server
 
 
@@ -117,7 +129,11 @@ class Server(LanguageServer):
         self.paths = paths
         self.contact = Contact(config, paths, tell=self.tell, on_status=self.show_status)
         self.completer = Completer(config, self.contact, roots=self.roots, on_draft=self.show_draft)
+        self.next_edit = NextEdit(config, self.contact, why_off=self.completer.why_off)
         self.recorder = Recorder(OutcomeLog(paths.outcomes), config.editor)
+        self.diagnostics = Diagnostics(
+            self, self.contact, Accepted(paths.accepted), self.roots, self.tell, config.proofread
+        )
         self.newest = Newest()
         self.starting: asyncio.Task[None] | None = None
         self.resume = resuming("")  # what the person resumes completion by
@@ -140,9 +156,10 @@ class Server(LanguageServer):
         for name, options in self._layers.items():
             config, more = lay_editor_over(config, options, name, str(self.paths.config_file))
             problems += more
-        self.config = self.completer.config = config
+        self.config = self.completer.config = self.next_edit.config = config
         self.recorder.options = config.editor
         self.contact.configure(config)
+        self.diagnostics.configure(config.proofread)
         self.unheard = problems
 
     def tell_problems(self) -> None:
@@ -261,6 +278,8 @@ async def did_open(ls: Server, params: t.DidOpenTextDocumentParams) -> None:
     """Let other documents' completions know of this one."""
     document = params.text_document
     ls.completer.opened(document.uri, path_of(document.uri), document.text)
+    ls.next_edit.history.opened(document.uri, document.text)
+    ls.diagnostics.changed(document.uri)
 
 
 async def did_change(ls: Server, params: t.DidChangeTextDocumentParams) -> None:
@@ -411,16 +430,20 @@ def changed(ls: Server, uri: str, changes: Sequence[t.TextDocumentContentChangeE
     """End the question under way: its answer would be stale. See what became of the one shown."""
     text = ls.workspace.get_text_document(uri).source
     ls.completer.changed(uri, path_of(uri), text, line_of(changes))
+    ls.next_edit.history.changed(uri, text)
     ls.newest.cancel(uri)
     ls.recorder.changed(uri, text)
+    ls.diagnostics.changed(uri, line_of(changes))
 
 
 def closed(ls: Server, uri: str) -> None:
     """Forget a document."""
     ls.newest.cancel(uri)
     ls.completer.closed(uri)
+    ls.next_edit.history.closed(uri)
     ls.cursors.pop(uri, None)
     ls.recorder.closed(uri)
+    ls.diagnostics.closed(uri)
 
 
 # -- what the handlers do ------------------------------------------------------------------------
@@ -481,7 +504,7 @@ def locate(
 ) -> Cursor:
     """Return the place where a range of a document would be replaced by what is selected."""
     text = document.source
-    start, end = (offset_at(document, edge) for edge in (range.start, range.end))
+    start, end = offsets_of(document, range)
     place = Place(
         uri=document.uri,
         version=document.version or 0,

@@ -208,7 +208,7 @@ class Block(Struct, frozen=True, kw_only=True, tag="block"):
 
 
 class Scores(Struct, frozen=True, kw_only=True, tag="scores"):
-    """The sum of the log probabilities of each text's tokens, in nats, in the order of the texts."""
+    """The log probability of each text in nats, summed over its tokens, in the texts' order."""
 
     id: Id
     log_probs: list[float]

@@ -21,6 +21,10 @@ Way: TypeAlias = "InPlace | Hole | Asked"
 _FENCED = re.compile(r"^(`{3,}|~{3,})[^\n]*\n(.*?)(?:^\1|\Z)", re.DOTALL | re.MULTILINE)
 
 
+# What editors call the file in which a commit message is written.
+_COMMITS = ("gitcommit", "git-commit")
+
+
 def plan(task: Task) -> "Way":
     """Return the way to what is wanted.
 
@@ -160,5 +164,8 @@ class Asked:
             return Written(told=text)
         if (fenced := _FENCED.search(text)) is not None:
             text = fenced[2]
+        if task.mode == "commit" and task.language in _COMMITS:
+            # What git shows below is not replaced, and not committed.
+            return Written((Edit(0, 0, text.rstrip("\n") + "\n"),))
         ending = task.selected[len(task.selected.rstrip("\n")) :]
         return Written((Edit(task.start, task.end, text.rstrip("\n") + ending),))

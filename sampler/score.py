@@ -1,6 +1,7 @@
 """What the causal side thinks of whole texts behind a prefix, as a loop. Nothing is written here.
 
-Exact: each text's number is the sum over its own tokens, whatever others it is read beside.
+Exact: each text's number is the sum over its own tokens, whatever others it is read beside. What
+texts have in common with the first of them at their beginning is read once.
 """
 
 from collections.abc import Iterator, Sequence
@@ -8,17 +9,18 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from sampler.cache import common_length
 from sampler.denoise import numbers, prefill
 from sampler.events import Weighed
 from sampler.params import InvalidParameter
 from sampler.work import Loop, Score
 
 # One pass reads so much at most, so that whoever types waits for no more than that.
-ROWS = 16
+ROWS = 8
 TOKENS = 512
 
 
-def score(prompt: Sequence[int], texts: Sequence[Sequence[int]], device: torch.device) -> Loop:
+def score(prompt: Sequence[int], texts: Sequence[list[int]], device: torch.device) -> Loop:
     """Read each of `texts` behind `prompt`; ends with one `Weighed`.
 
     Raises InvalidParameter for no text, and for an empty one.
@@ -27,22 +29,39 @@ def score(prompt: Sequence[int], texts: Sequence[Sequence[int]], device: torch.d
         raise InvalidParameter("there is nothing to score in an empty text; leave it out")
     yield from prefill(prompt)
     sums = [0.0] * len(texts)
-    for rows in passes([len(text) for text in texts]):
-        longest = max(len(texts[row]) for row in rows)
-        padded = [[*texts[row], *[0] * (longest - len(texts[row]))] for row in rows]
-        log_probs: Tensor = yield Score(torch.tensor(padded, device=device), keep=False)
-        for row, log_p in zip(rows, numbers(log_probs), strict=True):
-            sums[row] = float(log_p[: len(texts[row])].double().sum())
+    common, read = 0, 0.0  # of the first text so much is read, and so probable is that
+    for shared, rows in passes(texts):
+        if shared > common:
+            piece = torch.tensor([texts[0][common:shared]], device=device)
+            log_probs: Tensor = yield Score(piece, keep=True)
+            common, read = shared, read + _sum(numbers(log_probs)[0])
+        tails = [texts[row][common:] for row in rows]
+        longest = max(map(len, tails))
+        padded = [tail + [0] * (longest - len(tail)) for tail in tails]
+        log_probs = yield Score(torch.tensor(padded, device=device), keep=False)
+        for row, tail, log_p in zip(rows, tails, numbers(log_probs), strict=True):
+            sums[row] = read + _sum(log_p[: len(tail)])
     yield Weighed(sums)
 
 
-def passes(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Yield which texts are read together: of like lengths, so that little is filled up."""
+def passes(texts: Sequence[list[int]]) -> Iterator[tuple[int, list[int]]]:
+    """Yield which texts are read together, and how much of the first one all of them begin with.
+
+    At least one token of each is left to read.
+    """
+    shared = [min(common_length(text, texts[0]), len(text) - 1) for text in texts]
     rows: list[int] = []
-    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if rows and (len(rows) == ROWS or (len(rows) + 1) * lengths[index] > TOKENS):
-            yield rows
-            rows = []
-        rows.append(index)
+    longest = 0
+    for row in sorted(range(len(texts)), key=shared.__getitem__):
+        tail = len(texts[row]) - shared[rows[0] if rows else row]
+        if rows and (len(rows) == ROWS or (len(rows) + 1) * max(longest, tail) > TOKENS):
+            yield shared[rows[0]], rows
+            rows, longest = [], 0
+        rows.append(row)
+        longest = max(longest, len(texts[row]) - shared[rows[0]])
     if rows:
-        yield rows
+        yield shared[rows[0]], rows
+
+
+def _sum(log_p: Tensor) -> float:
+    return float(log_p.double().sum())

@@ -108,7 +108,8 @@ keep = "this"
         ("one two", "- one", "\\- one"),
         ("one two", "1. one", "1\\. one"),
         ("one two", "# one\n\ntwo", "\\# one two"),
-        ("one two", "a `b` <c> [d](e) | f", "a \\`b\\` \\<c\\> \\[d\\](e) \\| f"),
+        ("one two", "a `b` <c> [d](e) | f", "a \\`b\\` \\<c> \\[d\\](e) \\| f"),
+        ("one two", "R & D < 5 > &amp; *so*", "R & D < 5 > \\&amp; *so*"),
         ("one two", "  \n ", "one two"),
         ("one two", "\0\ufffdone", "one"),
         ("one `x` two", "", "one `x` two"),
@@ -120,6 +121,17 @@ keep = "this"
 )
 def test_an_answer_becomes_words_and_no_structure(before, said, after):
     assert rewritten(in_place(before), lambda text: said) == after
+
+
+def test_a_paragraph_that_would_change_the_structure_stays_and_the_others_do_not():
+    """What is kept cannot be escaped: at the begin of a line this number makes a list."""
+    text = "a\n\nb\n\none 1. two\n\nc\n"
+    said = {"one": "", ". two": ". 2"}
+    way = in_place(text)
+    answers = [[p.text if p.kept else said.get(p.text, "new") for p in row] for row in parts(way)]
+    written = way.written(answers)
+    assert written.applied(text) == "new\n\nnew\n\none 1. two\n\nnew\n"
+    assert written.left == 1
 
 
 def test_what_must_stay_may_be_named():

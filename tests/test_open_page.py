@@ -5,9 +5,9 @@ from command import Command, dgemma
 from msgspec.structs import replace
 
 from dgemma_lsp import open_page
+from dgemma_lsp.chat_link import read_endpoint
 from dgemma_lsp.errors import DaemonUnavailable
 from dgemma_lsp.runtime import write_private
-from dgemma_lsp.terminal_chat import read_endpoint
 
 __all__ = ["dgemma"]
 

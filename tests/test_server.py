@@ -118,6 +118,11 @@ class Editor:
         protocol._send_data({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
         return future  # type: ignore[return-value]
 
+    async def until_ready(self) -> None:
+        """Wait until the server, whose status was asked for, has its daemon."""
+        while not any(status.state == "ready" for status in self.statuses):
+            await self.client.wait_for_notification(protocol.STATUS)
+
     async def told(self) -> str:
         """Wait until the user was told something; return the last of it."""
         while not self.client.messages:
@@ -435,7 +440,7 @@ WORD = 'f("日本 😋"); grö'
 
 
 @pytest.mark.parametrize(
-    ("encoding", "start", "end"), [("utf-8", 17, 21), ("utf-16", 11, 14), ("utf-32", 10, 13)]
+    ("encoding", "start", "end"), [("utf-8", 18, 22), ("utf-16", 12, 15), ("utf-32", 11, 14)]
 )
 async def test_an_item_of_a_menu_replaces_the_word_in_the_units_of_the_editor(
     folder: Path, encoding: str, start: int, end: int
@@ -469,13 +474,14 @@ async def test_a_menu_does_not_wait_for_a_slow_model_and_shows_its_answer_at_the
         await released.wait()
         await answering("y + 1")(message, send)
 
-    config = Config(model=CONFIG.model, completion=Completion(prefetch=False, menu_ms=1))
+    config = Config(model=CONFIG.model, completion=Completion(prefetch=False, menu_ms=200))
     async with (
         ScriptedDaemon(folder / "daemon.sock", script) as daemon,
         editor(folder, config) as one,
     ):
         one.open("x = ")
-        assert await menu_of(one, 0, 4) == t.CompletionList(is_incomplete=True, items=[])
+        in_time = await menu_of(one, 0, 4)
+        assert in_time.is_incomplete and not in_time.items
         one.change("y", t.Range(t.Position(0, 4), t.Position(0, 4)))
         released.set()
         while not (items := (await menu_of(one, 0, 5)).items):
@@ -492,7 +498,7 @@ async def test_an_item_taken_from_a_menu_is_counted(folder: Path) -> None:
         params = t.ExecuteCommandParams(item.command.command, arguments=item.command.arguments)
         await one.client.workspace_execute_command_async(params)
         [end] = recorded(folder)
-        assert (end.outcome, end.chars) == ("accepted", 6)
+        assert (end.outcome, end.chars) == ("accepted", 9)
 
 
 # -- notebooks -----------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = json.loads((ROOT / "editors" / "vscode" / "package.json").read_text(encoding="utf-8"))
 PROPERTIES = PACKAGE["contributes"]["configuration"]["properties"]
 
-# What an editor may set: two sections and one option of a third.
-SECTIONS = {"completion", "editor"}
+# What an editor may set: three sections and one option of a fourth.
+SECTIONS = {"completion", "editor", "proofread"}
 SINGLE = {"model.name"}
 # The extension asks for what it can show, and the user is not bothered with it.
 ASKED_BY_THE_EXTENSION = {"editor.status", "editor.drafts"}
@@ -31,7 +31,8 @@ FACTS = ("type", "default", "minimum", "maximum", "exclusiveMinimum", "enum", "i
 
 def schema() -> dict[str, dict[str, Any]]:
     """Every option of the configuration file by its dotted name, in JSON Schema."""
-    (_,), definitions = msgspec.json.schema_components([Config])
+    (_,), components = msgspec.json.schema_components([Config])
+    definitions = msgspec.json.decode(msgspec.json.encode(components))
     return {
         f"{section}.{name}": option
         for section in definitions["Config"]["properties"]

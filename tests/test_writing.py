@@ -161,5 +161,12 @@ def test_code_comes_out_of_its_fence_and_ends_as_the_selection_does(answer, expe
     assert way.written([[answer]]).applied("old\n") == expected
 
 
+@pytest.mark.parametrize("language", ["gitcommit", "git-commit"])
+def test_a_commit_message_goes_above_what_git_shows(language):
+    shown = "\n# Changes:\n+x = 1\n"
+    way = plan(task("commit", shown, language))
+    assert way.written([["Add x\n\nIt lacked."]]).applied(shown) == f"Add x\n\nIt lacked.\n{shown}"
+
+
 def test_an_explanation_is_told_and_changes_nothing():
     assert plan(task("explain")).written([["It ", "counts. "]]) == Written(told="It counts.")

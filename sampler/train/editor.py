@@ -122,6 +122,13 @@ class Editor:
         )
         return self._shown(hole, job, answer, began)
 
+    def score(self, request: wire.Score) -> list[float]:
+        """Return how probable each of the texts is, in nats."""
+        answer = self.answers.answer(request)
+        self.engine.submit(request.id, answer.request)
+        told = [one for event in self._finish() for one in answer.tell(event)]
+        return next(one.log_probs for one in told if isinstance(one, wire.Scores))
+
     def _job(
         self, hole: Hole, steps: int | None = None, seed: int = 0, candidates: int = 1
     ) -> wire.Complete:

@@ -21,7 +21,7 @@ PATIENCE_S = 300.0
 
 # A slow machine must not turn a test of what is shown into a test of how fast it comes, nor the
 # weights at hand into one of how sure they are.
-CONFIG = "[completion]\ndeadline_ms = 300000\nmin_confidence = -1000.0\n"
+CONFIG = "[completion]\ndeadline_ms = 300000\nmenu_ms = 300000\nmin_confidence = -1000.0\n"
 
 
 def until(ask: Callable[[], T], waiting_for: str, *, patience_s: float = PATIENCE_S) -> T:

@@ -3,13 +3,10 @@
 The model is small and random, so what it writes is any text; that it is the shipped path is real.
 """
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from gemma_like import save_checkpoint
-from home import CONFIG, Home, until
+from home import Home, until
 from real_neovim import VERSIONS, Editor, neovim, setup_lines
 
 pytestmark = pytest.mark.e2e
@@ -26,24 +23,15 @@ KEPT = ["`dgemma`", "3", "`größe.py`", "[the guide](https://example.org)"]
 NOTED = "notes = {}\nvim.notify = function(line) table.insert(notes, line) end\n"
 
 
-@pytest.fixture(scope="module")
-def home() -> Iterator[Home]:
-    home = Home(Path(tempfile.mkdtemp(prefix="dgemma-", dir="/tmp")))
-    checkpoint = save_checkpoint(home.folder / "tiny")
-    home.paths.config_file.write_text(f'[model]\nname = "{checkpoint}"\n{CONFIG}')
-    yield home
-    home.end()
-
-
 @pytest.fixture(scope="module", params=VERSIONS)
-def running(home: Home, request: pytest.FixtureRequest) -> Iterator[Editor]:
-    with neovim(home, NOTED + setup_lines("{}"), request.param) as editor:
+def running(instructed_home: Home, request: pytest.FixtureRequest) -> Iterator[Editor]:
+    with neovim(instructed_home, NOTED + setup_lines("{}"), request.param) as editor:
         yield editor
 
 
 @pytest.fixture
-def editor(running: Editor, home: Home) -> Editor:
-    running.open(home.folder / "text.md", FILE)
+def editor(running: Editor, instructed_home: Home) -> Editor:
+    running.open(instructed_home.folder / "text.md", FILE)
     running.lua("notes = {}")
     return running
 
@@ -125,6 +113,16 @@ def test_only_the_lines_of_the_range_change(editor: Editor) -> None:
     assert [i for i, pair in enumerate(zip(lines, before, strict=True)) if pair[0] != pair[1]] == [
         4
     ]
+
+
+def test_numbers_among_the_words_say_how_it_is_written(editor: Editor) -> None:
+    written = []
+    for _ in range(2):
+        editor.nvim.command("%DGemma rewrite custom rhyme it strength=0.2 seed=9 variants=1")
+        written.append(previewed(editor))
+        assert title(editor) == " custom 1/1 "
+        editor.keys("q")
+    assert written[0] == written[1]
 
 
 def test_what_cannot_be_done_is_told_in_one_line(editor: Editor) -> None:

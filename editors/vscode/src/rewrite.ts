@@ -47,11 +47,13 @@ export async function rewriteSelection(server: Server): Promise<void> {
     );
     return;
   }
-  const chosen = await vscode.window.showQuickPick(MODES, { title: "Rewrite Selection" });
+  const numbers: Record<string, number> = {};
+  const chosen = await chooseMode(numbers);
   if (chosen === undefined) {
     return;
   }
   const params: Record<string, unknown> = {
+    ...numbers,
     textDocument: client.code2ProtocolConverter.asTextDocumentIdentifier(editor.document),
     range: client.code2ProtocolConverter.asRange(editor.selection),
     mode: chosen.mode,
@@ -68,6 +70,41 @@ export async function rewriteSelection(server: Server): Promise<void> {
   const answer = await ask(client, chosen, params);
   if (answer !== undefined) {
     await show(client, chosen, answer);
+  }
+}
+
+/** Let the user choose; what they say of strength and length goes into `numbers`. */
+async function chooseMode(numbers: Record<string, number>): Promise<Mode | undefined> {
+  for (;;) {
+    const entries = [...MODES, { label: "$(settings) Strength and Length…", mode: "" }];
+    const chosen = await vscode.window.showQuickPick(entries, { title: "Rewrite Selection" });
+    if (chosen === undefined || chosen.mode !== "") {
+      return chosen;
+    }
+    await askNumber(numbers, "strength", "From 0.1, a touch-up, to 1, all anew", 1);
+    await askNumber(numbers, "length", "How many words to aim at", 100_000);
+  }
+}
+
+/** Ask for a number up to `most`; left empty, the mode's own holds. */
+async function askNumber(
+  numbers: Record<string, number>,
+  name: "strength" | "length",
+  prompt: string,
+  most: number,
+): Promise<void> {
+  const isWrong = (said: string): boolean =>
+    !(Number(said) > 0 && Number(said) <= most && (most === 1 || Number.isInteger(Number(said))));
+  const said = await vscode.window.showInputBox({
+    prompt: `${prompt}; empty: as suits the mode`,
+    value: numbers[name]?.toString() ?? "",
+    validateInput: (text) =>
+      text !== "" && isWrong(text) ? `A number up to ${most} is needed, not ${text}` : undefined,
+  });
+  if (said === "") {
+    delete numbers[name];
+  } else if (said !== undefined) {
+    numbers[name] = Number(said);
   }
 }
 

@@ -135,8 +135,7 @@ function commands.rewrite(args)
     warn('this server offers no rewriting; update the dgemma-lsp package')
     return
   end
-  local said = table.concat(vim.list_slice(args.fargs, 3), ' ')
-  rewrite.run(client, args.line1, args.line2, args.fargs[2], said)
+  rewrite.run(client, args.line1, args.line2, args.fargs[2], vim.list_slice(args.fargs, 3))
 end
 
 ---@param names string[]

@@ -37,8 +37,16 @@ local needed = {
   fix = { 'problem', 'What is wrong? ' },
 }
 
+-- What takes longer is told of.
+local QUIET_MS = 1000
+
+---What may be said of how it is written, as NAME=NUMBER among the words.
+local numbers = { 'strength', 'length', 'variants', 'seed' }
+
 ---@type { client: vim.lsp.Client, id: integer }?
 local pending
+
+local asked = 0
 
 ---@param line string
 ---@param level integer
@@ -82,7 +90,9 @@ end
 function M.ask(client, buf, params)
   M.cancel()
   local tick = vim.api.nvim_buf_get_changedtick(buf)
-  local full = vim.tbl_extend('force', params, { variants = VARIANTS, workDoneToken = M.COMMAND })
+  asked = asked + 1
+  local token = ('%s %d'):format(M.COMMAND, asked)
+  local full = vim.tbl_extend('force', { variants = VARIANTS }, params, { workDoneToken = token })
   local id
   id = server.request(client, M.METHOD, full, buf, function(err, result)
     if pending and pending.id == id then
@@ -101,17 +111,40 @@ function M.ask(client, buf, params)
     end
   end)
   pending = id and { client = client, id = id } or nil
+  vim.defer_fn(function()
+    if pending and pending.id == id then
+      say(params.mode .. ': writing ...', vim.log.levels.INFO)
+    end
+  end, QUIET_MS)
+end
+
+---Take numbers such as `strength=0.3` out of words.
+---@param words string[]
+---@return table<string, number> found
+---@return string rest
+local function options(words)
+  local found, rest = {}, {}
+  for _, word in ipairs(words) do
+    local name, number = word:match('^(%l+)=([%d.]+)$')
+    if vim.list_contains(numbers, name) then
+      found[name] = tonumber(number)
+    else
+      rest[#rest + 1] = word
+    end
+  end
+  return found, table.concat(rest, ' ')
 end
 
 ---@param client vim.lsp.Client
 ---@param first integer The first line, from 1.
 ---@param last integer
 ---@param mode string
----@param said string What the mode needs to be told; empty: the person is asked.
-local function start(client, first, last, mode, said)
+---@param words string[] What the mode needs to be told, else the person is asked; and numbers.
+local function start(client, first, last, mode, words)
+  local params, said = options(words)
   local buf = vim.api.nvim_get_current_buf()
   local line = vim.api.nvim_buf_get_lines(buf, last - 1, last, true)[1]
-  local params = {
+  params = vim.tbl_extend('force', params, {
     textDocument = { uri = vim.uri_from_bufnr(buf) },
     range = {
       start = { line = first - 1, character = 0 },
@@ -119,7 +152,7 @@ local function start(client, first, last, mode, said)
       ['end'] = { line = last - 1, character = #line },
     },
     mode = mode,
-  }
+  })
   local lack = needed[mode]
   if not lack or said ~= '' then
     if lack then
@@ -141,15 +174,15 @@ end
 ---@param first integer
 ---@param last integer
 ---@param mode? string
----@param said string
-function M.run(client, first, last, mode, said)
+---@param words string[]
+function M.run(client, first, last, mode, words)
   if mode then
-    start(client, first, last, mode, said)
+    start(client, first, last, mode, words)
     return
   end
   vim.ui.select(M.modes, { prompt = 'Rewrite' }, function(chosen)
     if chosen then
-      start(client, first, last, chosen, said)
+      start(client, first, last, chosen, words)
     end
   end)
 end
