@@ -16,8 +16,8 @@ from home import PATIENCE_S, Home, until
 from playwright.sync_api import Browser, BrowserContext, expect
 from real_page import Visit, chromium, context, kept_answer, link
 
+from dgemma_lsp.chat_link import read_endpoint
 from dgemma_lsp.runtime import Endpoint
-from dgemma_lsp.terminal_chat import read_endpoint
 
 pytestmark = pytest.mark.e2e
 
