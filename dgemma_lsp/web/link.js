@@ -4,7 +4,7 @@
  *
  * @typedef {import("./types.js").Message} Message
  * @typedef {{message: Record<string, any>, hear: (message: Message) => void, again: boolean,
- *   resolve: () => void, reject: (error: Error) => void}} Request
+ *   sent: boolean, resolve: () => void, reject: (error: Error) => void}} Request
  */
 
 const FIRST_PAUSE_MS = 500;
@@ -55,7 +55,8 @@ export class Link {
   }
 
   /**
-   * Ask, and return all that is answered but the end; throws Refused, or an Error when it was lost.
+   * Ask, as soon as there is a connection, and return all that is answered but the end; throws
+   * Refused, or an Error when the connection breaks before the end.
    * @param {Record<string, any>} message without an id
    * @param {{again?: boolean}} [options] again: ask once more when the connection is back
    * @returns {Promise<Message[]>}
@@ -88,14 +89,22 @@ export class Link {
    */
   #request(message, hear, again) {
     const id = `${++this.number}`;
-    const sent = { ...message, id };
     /** @type {Promise<void>} */
     const ended = new Promise((resolve, reject) => {
-      this.requests.set(id, { message: sent, hear, again, resolve, reject });
+      const whole = { ...message, id };
+      this.requests.set(id, { message: whole, hear, again, sent: false, resolve, reject });
     });
-    if (this.ready) this.#send(sent);
-    else if (!again) this.#end(id, new Error("the daemon is not connected; try again when it is"));
+    this.#sendWaiting();
     return { id, ended };
+  }
+
+  /** Send what was not sent over this connection yet. */
+  #sendWaiting() {
+    if (!this.ready) return;
+    for (const request of this.requests.values()) {
+      if (!request.sent) this.#send(request.message);
+      request.sent = true;
+    }
   }
 
   /** @param {Record<string, any>} message */
@@ -109,7 +118,7 @@ export class Link {
       this.ready = true;
       this.pause = FIRST_PAUSE_MS;
       this.heard.opened(message.model, message.state);
-      for (const { message: sent, again } of this.requests.values()) if (again) this.#send(sent);
+      this.#sendWaiting();
     } else if (message.type === "done") {
       this.#end(message.id, null);
     } else if (message.type === "failed") {
@@ -133,8 +142,11 @@ export class Link {
   async #lose() {
     this.ready = false;
     this.socket = null;
-    for (const [id, { again }] of [...this.requests]) {
-      if (!again) this.#end(id, new Error("the connection to the daemon broke; try again"));
+    for (const [id, request] of [...this.requests]) {
+      if (request.sent && !request.again) {
+        this.#end(id, new Error("the connection to the daemon broke; try again"));
+      }
+      request.sent = false;
     }
     const why = await refusal();
     if (this.socket) return;

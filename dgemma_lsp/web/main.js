@@ -50,7 +50,8 @@ async function tellModel(model, state, progress) {
   byId("model", HTMLElement).textContent = state === "ready" ? model : `${model} · ${state}${loaded}`;
   if (state !== "loading" && state !== "restarting") return;
   await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
-  const [report] = await link.ask({ type: "status" }).catch(() => []); // told anew when it is back
+  if (!link.ready) return; // it is told anew when the connection is back
+  const [report] = await link.ask({ type: "status" }).catch(() => []);
   if (report) void tellModel(report.model, report.state, report.progress ?? null);
 }
 
