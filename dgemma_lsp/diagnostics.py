@@ -164,9 +164,8 @@ class Diagnostics:
         near = starts[min(watched.near, len(starts) - 1)]
         last = monotonic()
         try:
-            for _ in range(MOST_ASKED):
-                if not await self._proofreader.ask(doubts, near):
-                    break
+            for doubt in self._proofreader.unknown(doubts, near)[:MOST_ASKED]:
+                await self._proofreader.ask(doubt)
                 if monotonic() - last > TELL_S:
                     self._show(uri, watched)
                     last = monotonic()
