@@ -92,8 +92,8 @@ async def check(files: Sequence[Path], settings: Settings, *, alone: bool) -> li
             uri = file.absolute().as_uri()
             own = [*accepted.words(uri, []), *_project(file)]
             doubts = proofreader.doubts(text, kind, own)
-            while await proofreader.ask(doubts):
-                pass
+            for doubt in proofreader.unknown(doubts):
+                await proofreader.ask(doubt)
             found = [
                 one
                 for one in proofreader.findings(doubts, off)

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from itertools import count
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from dgemma_lsp import corrections, english, familiar, passages, verdicts, wire
 from dgemma_lsp.corrections import Correction
@@ -20,7 +19,7 @@ MOST = 80  # changes of one sentence that the model is asked about
 
 Score = Callable[[wire.Score], Awaitable[list[float]]]
 
-Doubted = tuple[str, tuple[Correction, ...]]  # a sentence, and what was asked about it
+Key = tuple[str, int]  # a sentence, and what was asked about it
 
 MESSAGES = {
     "spelling": "Misspelt",
@@ -51,10 +50,11 @@ class Finding(Struct, frozen=True):
 
 
 class Doubt(Struct, frozen=True):
-    """A sentence and what might be wrong in it."""
+    """A sentence and what might be wrong in it; equal ones have equal keys."""
 
     sentence: Sentence
     proposed: tuple[Correction, ...]
+    key: Key
 
 
 class Proofreader:
@@ -62,41 +62,39 @@ class Proofreader:
 
     def __init__(self, score: Score | None) -> None:
         self._score = score
-        self._gains: OrderedDict[Doubted, list[float]] = OrderedDict()
+        self._told: OrderedDict[Key, list[Correction]] = OrderedDict()
 
     def doubts(self, text: str, language: str, own: Sequence[str]) -> list[Doubt]:
-        """Return every sentence in which something might be wrong. It takes long: a second a MB."""
+        """Return every sentence in which something might be wrong.
+
+        It takes seconds where a document is long, and may be run in a thread.
+        """
         found = passages.sentences(text, language)
         known = familiar.words(text, passages.without(text, found, language), own)
         return [doubt for one in found if (doubt := self._doubt(one, known)).proposed]
 
     def findings(self, doubts: Sequence[Doubt], off: Collection[str] = ()) -> list[Finding]:
         """Return what is wrong by the rules that are not `off`, as far as it is known already."""
-        bounds = replace(self._bounds, least=verdicts.without(self._bounds.least, off))
-        found = []
-        for doubt in doubts:
-            gains = self._known(doubt)
-            if gains is not None:
-                told = verdicts.judge(doubt.proposed, gains, bounds)
-                found += [finding(doubt.sentence, one) for one in told]
-        return found
+        return [
+            finding(doubt.sentence, one)
+            for doubt in doubts
+            for one in self._told.get(doubt.key, ())
+            if one.rule not in off
+        ]
 
-    async def ask(self, doubts: Sequence[Doubt], near: int = 0) -> bool:
-        """Ask the model about the sentence next to the place `near` that is not known yet.
+    def unknown(self, doubts: Sequence[Doubt], near: int = 0) -> list[Doubt]:
+        """Return those to ask about, each once, what stands next to the place `near` first."""
+        ranked = sorted(doubts, key=lambda doubt: abs(doubt.sentence.places[0] - near))
+        return list({one.key: one for one in ranked if one.key not in self._told}.values())
 
-        Returns False where nothing was left to ask. Raises DgemmaError.
-        """
-        unknown = [doubt for doubt in doubts if self._known(doubt) is None]
-        if not unknown or self._score is None:
-            return False
-        doubt = min(unknown, key=lambda doubt: abs(doubt.sentence.places[0] - near))
+    async def ask(self, doubt: Doubt) -> None:
+        """Ask the model about a sentence that is unknown; raises DgemmaError."""
+        assert self._score is not None
         text = doubt.sentence.text
         texts = [text, *(one.applied(text) for one in doubt.proposed)]
-        told = await self._score(wire.Score(id=f"proofread-{next(_ids)}", texts=texts))
-        self._gains[_key(doubt)] = verdicts.gains(told)
-        while len(self._gains) > KEPT:
-            self._gains.popitem(last=False)
-        return True
+        log_probs = await self._score(wire.Score(id=f"proofread-{next(_ids)}", texts=texts))
+        gains = verdicts.gains(log_probs)
+        self._keep(doubt.key, verdicts.judge(doubt.proposed, gains, self._bounds))
 
     @property
     def _bounds(self) -> verdicts.Bounds:
@@ -104,13 +102,17 @@ class Proofreader:
         return every.alone if self._score is None else every.model
 
     def _doubt(self, sentence: Sentence, known: set[str]) -> Doubt:
-        proposed = corrections.propose(sentence, english.load(), known)
-        return Doubt(sentence, tuple(verdicts.worth_asking(proposed, self._bounds)[:MOST]))
+        every = corrections.propose(sentence, english.load(), known)
+        proposed = tuple(verdicts.worth_asking(every, self._bounds)[:MOST])
+        key = sentence.text, hash(proposed)
+        if self._score is None and proposed:
+            self._keep(key, verdicts.judge(proposed, [0.0] * len(proposed), self._bounds))
+        return Doubt(sentence, proposed, key)
 
-    def _known(self, doubt: Doubt) -> list[float] | None:
-        if self._score is None:
-            return [0.0] * len(doubt.proposed)
-        return self._gains.get(_key(doubt))
+    def _keep(self, key: Key, told: list[Correction]) -> None:
+        self._told[key] = told
+        while len(self._told) > KEPT:
+            self._told.popitem(last=False)
 
 
 def finding(sentence: Sentence, one: Correction) -> Finding:
@@ -132,7 +134,3 @@ def finding(sentence: Sentence, one: Correction) -> Finding:
         fault=fault,
         sentence=sentence.text,
     )
-
-
-def _key(doubt: Doubt) -> Doubted:
-    return doubt.sentence.text, doubt.proposed

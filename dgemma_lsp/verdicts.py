@@ -5,7 +5,7 @@ The bounds are in `bounds.json`, which `python -m sampler.train.proofreader cali
 are others for when no model is at hand.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 
@@ -77,8 +77,3 @@ def mend(sentence: str, told: Sequence[Correction]) -> str:
     for one in sorted(told, key=lambda one: -one.start):
         sentence = one.applied(sentence)
     return sentence
-
-
-def without(least: Mapping[str, float], rules: Collection[str]) -> dict[str, float]:
-    """Return the bounds without those of rules that somebody turned off."""
-    return {kind: bound for kind, bound in least.items() if kind.partition(".")[0] not in rules}

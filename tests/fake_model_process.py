@@ -69,10 +69,16 @@ def script_of(job: wire.Job) -> str:
             return last.content
         case wire.Rewrite(parts=[first, *_]):
             return first.text
+        case wire.Score(texts=[script, *_]):
+            return script
     raise AssertionError(job)
 
 
 def play(job: wire.Job) -> None:
+    if isinstance(job, wire.Score) and not script_of(job).startswith("/"):
+        lengths = [-float(len(text)) for text in job.texts]
+        write(wire.Scores(id=job.id, log_probs=lengths))
+        return write(wire.Done(id=job.id, reason="settled"))
     for block, line in enumerate(script_of(job).splitlines()):
         command, _, rest = line.partition(" ")
         match command:

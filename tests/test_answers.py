@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dgemma_lsp import wire
-from dgemma_lsp.answers import Answers
+from dgemma_lsp.answers import BULK, CHAT, Answers
 from dgemma_lsp.config import Completion, Config, Model
 from dgemma_lsp.errors import TooLarge
 from sampler import infill
@@ -211,3 +211,24 @@ def test_a_hole_is_no_longer_than_what_was_asked_for(nano, suffix):
     for text in texts:
         # What is healed, a word at most, belongs to the hole and not to the text.
         assert len(answers.prompts.encode(text)) <= 4
+
+
+def test_texts_are_scored_behind_their_prefix_as_one_text_would_be(answers):
+    texts = ["The value is returned.", "The value are returned."]
+    score, done = run(answers, wire.Score(id="c", prefix="It is so. ", texts=texts))
+    right, wrong = score.log_probs
+    assert right > wrong
+    assert done.timings.tokens == sum(len(answers.prompts.encode(text)) for text in texts)
+    (alone,) = of(wire.Scores, run(answers, wire.Score(id="c", texts=texts[:1])))
+    assert alone.log_probs != [right]
+
+
+def test_scoring_comes_after_what_people_wait_for(answers):
+    assert answers.answer(wire.Score(id="c", texts=["a"])).request.urgency == BULK
+    asked = wire.Score(id="c", texts=["a"], priority="interactive")
+    assert answers.answer(asked).request.urgency == CHAT
+
+
+def test_a_text_that_the_model_cannot_hold_is_not_scored(answers):
+    with pytest.raises(TooLarge, match="shorten"):
+        answers.answer(wire.Score(id="c", texts=["word " * 5000]))

@@ -21,6 +21,7 @@ URI = "file:///tmp/a%20b/wörld.md"
 CONFIG = Config(model=Model(name="scripted"))
 TEXT = "# A title\n\nIt is 🙂 one functoin of many here.\n\nNothing is wrong with this one.\n"
 COLUMN = len("It is 🙂 one ") + 1  # the emoji has two UTF-16 units
+WRONG = ("functoin", "teh", " the the")
 SERVE = """
 import sys
 from pathlib import Path
@@ -50,9 +51,9 @@ def folder() -> Iterator[Path]:
 
 
 async def judge(message: wire.Request, send: Send) -> None:
-    """Find a text without "functoin" and without "teh" more probable."""
+    """Find a text the more probable the less is WRONG in it."""
     assert isinstance(message, wire.Score)
-    found = [-50.0 * (text.count("functoin") + text.count("teh")) for text in message.texts]
+    found = [-50.0 * (sum(map(text.count, WRONG))) for text in message.texts]
     await send(wire.Scores(id=message.id, log_probs=found))
     await send(wire.Done(id=message.id, reason="settled"))
 
@@ -80,7 +81,8 @@ class Editor:
 
     async def shows(self, wanted: Callable[[list[str]], bool], uri: str = URI) -> list[Any]:
         """Wait until the texts of the rules that were pushed are as wanted."""
-        while not wanted([str(one.code) for one in self.client.diagnostics.get(uri, ())]):
+        told = self.client.diagnostics
+        while uri not in told or not wanted([str(one.code) for one in told[uri]]):
             await self.client.wait_for_notification(t.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)
         return list(self.client.diagnostics[uri])
 
@@ -199,11 +201,12 @@ async def test_what_is_ignored_stays_ignored_after_a_restart(folder: Path, choic
         assert (folder / DICTIONARY).exists() == choice.startswith("Add")
         async with editor(folder) as one:
             one.open(two)
-            one.open("It is one functoin of many here.\n", uri="file:///tmp/last.md")
+            one.open("It is one functoin of the the many.\n", uri="file:///tmp/last.md")
             if "Never" not in choice:
                 (left,) = await one.shows(lambda rules: len(rules) == 1)
                 assert left.message == "Misspelt: “the”?"
-            elsewhere = [] if "Never" in choice or "Add" in choice else ["spelling"]
+            here_alone = choice.startswith(("Ignore", "Accept"))
+            elsewhere = ["spelling", "repeated"] if here_alone else ["repeated"]
             await one.shows(lambda rules: rules == elsewhere, "file:///tmp/last.md")
 
 
@@ -249,3 +252,30 @@ async def test_without_a_daemon_nothing_is_told_and_completion_goes_on(folder: P
         one.open("This is the the end of it.\n")
         (told,) = await one.shows(lambda rules: rules == ["repeated"])
         assert told.range == t.Range(t.Position(0, 11), t.Position(0, 15))
+
+
+async def test_a_long_document_keeps_no_completion_waiting(folder: Path) -> None:
+    heard = asyncio.Event()
+
+    async def script(message: wire.Request, send: Send) -> None:
+        if isinstance(message, wire.Complete):
+            heard.set()
+            await send(wire.Block(id=message.id, block=0, text="x"))
+            await send(wire.Done(id=message.id, reason="settled"))
+        else:
+            await judge(message, send)
+
+    async with ScriptedDaemon(folder / "daemon.sock", script), editor(folder) as one:
+        long = TEXT.replace("functoin", "function") * 11_000 + TEXT  # of 1 MB
+        one.open(long)
+        one.open("It is ", uri="file:///tmp/short.md")
+        params = t.InlineCompletionParams(
+            t.InlineCompletionContext(t.InlineCompletionTriggerKind.Invoked),
+            t.TextDocumentIdentifier("file:///tmp/short.md"),
+            t.Position(0, 6),
+        )
+        await one.client.text_document_inline_completion_async(params)
+        assert heard.is_set()
+        # The long one has not been read by then.
+        assert URI not in one.client.diagnostics
+        await one.shows(lambda rules: "spelling" in rules)

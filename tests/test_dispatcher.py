@@ -66,6 +66,25 @@ async def test_the_report_counts_steps_and_those_for_withdrawn_requests(paths: P
     assert (report.steps, report.withdrawn_steps) == (5, 3)
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_texts_that_are_scored_are_answered_in_their_order(
+    paths: Paths, transport: Any
+) -> None:
+    async with serving(paths), transport(paths) as client:
+        scores, done = await client.ask(wire.Score(id="1", texts=["a", "abc", "ab"]))
+    assert scores == wire.Scores(id="1", log_probs=[-1.0, -3.0, -2.0])
+    assert isinstance(done, Done)
+
+
+async def test_scoring_is_taken_back_like_any_other_request(paths: Paths) -> None:
+    async with serving(paths), on_socket(paths) as client:
+        await client.send(wire.Score(id="1", texts=["/hang"]))
+        await client.report_when(lambda report: report.running == 1)
+        await client.send(Cancel(id="1"))
+        assert end([await client.receive()]) == "cancelled"
+        await idle(client)
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 async def test_drafts_reach_the_client_that_asked_for_them_and_no_other(
     paths: Paths, wanted: bool

@@ -20,8 +20,8 @@ class Model:
 
 async def read(proofreader: Proofreader, text: str, own=()) -> list[proofreader.Finding]:
     doubts = proofreader.doubts(text, "plaintext", own)
-    while await proofreader.ask(doubts):
-        pass
+    for doubt in proofreader.unknown(doubts):
+        await proofreader.ask(doubt)
     return proofreader.findings(doubts)
 
 
@@ -59,8 +59,10 @@ async def test_the_sentence_next_to_the_cursor_is_asked_about_first() -> None:
     model = Model()
     reader = Proofreader(model.score)
     doubts = reader.doubts("Teh first one of them. Teh second one of them.\n", "plaintext", [])
-    assert await reader.ask(doubts, near=40)
-    assert model.asked[0].texts[0].startswith("Teh second")
+    first, second = reader.unknown(doubts, near=40)
+    assert first.sentence.text.startswith("Teh second")
+    await reader.ask(first)
+    assert reader.unknown(doubts, near=40) == [second]
 
 
 async def test_all_changes_of_a_sentence_are_asked_about_at_once_behind_the_sentence() -> None:

@@ -38,10 +38,6 @@ def test_a_sentence_is_mended_in_all_places_at_once() -> None:
     assert verdicts.mend("abcde", told) == "Aabce"
 
 
-def test_rules_that_are_off_have_no_bounds() -> None:
-    assert verdicts.without(BOUNDS.least, ["b"]) == {"a": 2.0}
-
-
 def test_gains_are_measured_from_the_sentence_as_it_stands() -> None:
     assert verdicts.gains([-10.0, -8.0, -13.5]) == [2.0, -3.5]
 

@@ -31,7 +31,8 @@ FACTS = ("type", "default", "minimum", "maximum", "exclusiveMinimum", "enum", "i
 
 def schema() -> dict[str, dict[str, Any]]:
     """Every option of the configuration file by its dotted name, in JSON Schema."""
-    (_,), definitions = msgspec.json.schema_components([Config])
+    (_,), components = msgspec.json.schema_components([Config])
+    definitions = msgspec.json.decode(msgspec.json.encode(components))
     return {
         f"{section}.{name}": option
         for section in definitions["Config"]["properties"]

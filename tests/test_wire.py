@@ -17,6 +17,8 @@ from dgemma_lsp.wire import (
     Report,
     Rewrite,
     Sampling,
+    Score,
+    Scores,
     Status,
     Stop,
     Timings,
@@ -49,6 +51,7 @@ REQUESTS: list[wire.Request] = [
         length=0.6,
         sampling=Sampling(seed=7),
     ),
+    Score(id="5b", prefix="é", texts=["a", "b"], priority="interactive"),
     Cancel(id="1"),
     Status(id="3"),
     Stop(id="4"),
@@ -57,6 +60,7 @@ RESPONSES: list[wire.Response] = [
     Welcome(protocol=1, model="nano", state="loading"),
     Draft(id="1", block=0, step=2, text="é", stable=1, candidate=2),
     Block(id="1", block=0, text="é", steps=3, stable=False, candidate=2),
+    Scores(id="5", log_probs=[-1.5, -2.0]),
     Done(id="1", reason="eos", timings=Timings(queue_ms=1.5, tokens=3)),
     Failed(id="", code="protocol", message="no"),
     Report(id="3", version="1", model="nano", state="ready", running=1),
@@ -65,7 +69,7 @@ FROM_MODEL: list[wire.FromModel] = [
     wire.Loading(progress=45),
     Ready(model="nano", device="cpu", pid=1, load_ms=2.5),
     Unusable(code="model_unavailable", message="no such folder"),
-    *[m for m in RESPONSES if isinstance(m, Draft | Block | Done | Failed)],
+    *[m for m in RESPONSES if isinstance(m, Draft | Block | Scores | Done | Failed)],
 ]
 
 
