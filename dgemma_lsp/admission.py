@@ -1,52 +1,83 @@
-"""Who may connect to the loopback port: token and Origin, before the WebSocket opens.
+"""Who may come in at the loopback port: Host, Origin and token. It knows no route and no message.
 
-It reads no message; the Unix socket needs none of it, as its mode keeps other users out.
+The Unix socket needs none of it, as its mode keeps other users out.
 """
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from http import HTTPStatus
-from urllib.parse import parse_qs, urlsplit
+from typing import NamedTuple
 
-from websockets.asyncio.server import ServerConnection
-from websockets.http11 import Request, Response
+from aiohttp.web import Request
 
-from dgemma_lsp import wire
-from dgemma_lsp.errors import Unauthorized
+_LOOPBACK = {"127.0.0.1", "localhost", "[::1]"}
 
 
-def admit(
-    token: str, origins: Sequence[str], connection: ServerConnection, request: Request
-) -> Response | None:
-    """Let a TCP connection in (None), or refuse it: 403 for a foreign page, 401 without the token.
+class Refusal(NamedTuple):
+    """Why a request is not let in; `message` is for a person."""
 
-    Any web page can open a connection to this machine; a browser then tells the page's origin.
+    status: HTTPStatus
+    message: str
+
+
+class Door:
+    """Looks at a request before anything else does.
+
+    `public` paths ask for no token: they must tell nothing that is worth one. `visits` tells
+    whether a request has a right of another kind to what it asks for.
     """
-    foreign = [o for o in request.headers.get_all("Origin") if o not in origins]
-    if foreign:
-        return _refusal(
-            connection,
-            HTTPStatus.FORBIDDEN,
-            f"the origin {foreign[0]!r} is not allowed: see daemon.origins in the configuration",
-        )
-    given = [
-        header.removeprefix("Bearer ") for header in request.headers.get_all("Authorization")
-    ] + parse_qs(urlsplit(request.path).query).get("token", [])
-    # Compared as bytes: compare_digest takes no text outside ASCII.
-    if not any(hmac.compare_digest(g.encode(errors="replace"), token.encode()) for g in given):
-        return _refusal(
-            connection,
+
+    def __init__(
+        self,
+        token: str,
+        *,
+        origins: Sequence[str],
+        public: Collection[str],
+        visits: Callable[[Request], bool],
+    ) -> None:
+        self._token = token.encode()
+        self._origins = origins
+        self._public = public
+        self._visits = visits
+
+    def refusal(self, request: Request) -> Refusal | None:
+        """Return None for who may come in: 403 is for a foreign page, 401 for a missing token."""
+        if refusal := _foreign_host(request) or self._foreign_page(request):
+            return refusal
+        if request.path in self._public or self._has_token(request) or self._visits(request):
+            return None
+        return Refusal(
             HTTPStatus.UNAUTHORIZED,
             "a wrong or missing token: it stands in endpoint.json in the daemon's runtime folder",
         )
-    return None
+
+    def _foreign_page(self, request: Request) -> Refusal | None:
+        """Any web page can open a connection to this machine; a browser tells the page's origin."""
+        allowed = {*self._origins, f"http://{request.host}"}
+        foreign = [o for o in request.headers.getall("Origin", []) if o not in allowed]
+        if not foreign:
+            return None
+        return Refusal(
+            HTTPStatus.FORBIDDEN,
+            f"the origin {foreign[0]!r} is not allowed: see daemon.origins in the configuration",
+        )
+
+    def _has_token(self, request: Request) -> bool:
+        given = [
+            header.removeprefix("Bearer ") for header in request.headers.getall("Authorization", [])
+        ] + request.query.getall("token", [])
+        # Compared as bytes: compare_digest takes no text outside ASCII.
+        return any(hmac.compare_digest(g.encode(errors="replace"), self._token) for g in given)
 
 
-def _refusal(connection: ServerConnection, status: HTTPStatus, message: str) -> Response:
-    body = wire.encode_json(wire.failed("", Unauthorized(message)))
-    response = connection.respond(status, body)
-    del response.headers["Content-Type"]
-    response.headers["Content-Type"] = "application/json"
-    if status is HTTPStatus.UNAUTHORIZED:
-        response.headers["WWW-Authenticate"] = "Bearer"
-    return response
+def _foreign_host(request: Request) -> Refusal | None:
+    """Refuse a name that is not this machine's: a foreign page can make its own name point here."""
+    name, _, port = request.host.rpartition(":")
+    if not port.isdecimal():
+        name = request.host
+    if name.lower() in _LOOPBACK:
+        return None
+    return Refusal(
+        HTTPStatus.FORBIDDEN,
+        f"the host {request.host!r} is not this machine's own: connect to 127.0.0.1 or localhost",
+    )

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import torch
 
-from dgemma_lsp import wire
+from dgemma_lsp import rewrite_answers, wire
 from dgemma_lsp.config import Config
 from dgemma_lsp.errors import TooLarge
 from sampler import autoregress, denoise, infill, lookup, score
@@ -67,6 +67,9 @@ class Answers:
                 return self._continuation(job, self.prompts.conversation(turns))
             case wire.Generate():
                 return self._continuation(job, self.prompts.text(job.prompt))
+            case wire.Rewrite():
+                params = self._params(job.sampling)
+                return rewrite_answers.Rewriting(job, self.prompts, self.denoiser, params)
             case wire.Score():
                 return _Scoring(self, job)
 
@@ -116,10 +119,12 @@ class _Completion:
         self._began = time.monotonic()
         self._job, self._prompts, self._eos = job, answers.prompts, params.eos_token_ids
         size = params.canvas_length
+        self._longest = job.sampling.max_tokens or size
         self._prompt = answers.prompt(job, size)
         rows = max(job.candidates, answers.config.completion.drawn)
         suffix = self._prompt.suffix_ids
         lengths = [length] * rows if length else infill.lengths_tried(len(suffix), size, rows)
+        lengths = [min(length, self._longest) for length in lengths]
         holes = [infill.Hole(length, self._prompt.first) for length in lengths]
         self._layouts = [infill.lay_out([hole, suffix], size) for hole in holes]
         device = answers.denoiser.device
@@ -189,7 +194,7 @@ class _Completion:
         # With more text on the cursor's line, what is missing is within that line.
         within = self._job.suffix.split("\n", 1)[0].strip() != ""
         lines = 1 if within else self._job.max_lines
-        return infill.Causal(tokens, lines, self._prompts.line_ends)
+        return infill.Causal(min(tokens, self._longest), lines, self._prompts.line_ends)
 
     def _warm(self, rows: int, size: int, device: torch.device) -> Warm | None:
         """Return the earlier suggestion as the text to begin from; None where there is none."""
@@ -201,6 +206,8 @@ class _Completion:
         return Warm(tokens, every_second.expand(rows, size), WARM_STRENGTH)
 
     def _drafts(self, draft: Draft) -> list[wire.Draft]:
+        # Of the first rows, whose holes have most room. Which row reads best only the causal side
+        # can tell, when all of them are written; so the answer may be another row's.
         told = []
         rows = zip(self._layouts, draft.ids.tolist(), draft.stable.tolist(), strict=True)
         for candidate, (layout, ids, stable) in enumerate(list(rows)[: self._job.candidates]):
@@ -225,7 +232,11 @@ class _Completion:
         # What was written one token after another is as it stays.
         settled = self._block.settled.tolist() + [True] * (len(texts) - len(self._layouts))
         best = infill.best_first(filled, texts)
-        self._tokens = sum(len(filled.middles[row][0]) for row in best[: self._job.candidates])
+        chosen, rest = best[: self._job.candidates], best[self._job.candidates :]
+        self._tokens = sum(len(filled.middles[row][0]) for row in chosen)
+        # Several rows often say the same.
+        others = {texts[row]: row for row in reversed(rest)}
+        spares = [row for row in rest if others[texts[row]] == row][: self._job.spares]
         return [
             wire.Block(
                 id=self._job.id,
@@ -236,7 +247,7 @@ class _Completion:
                 candidate=candidate,
                 confidence=filled.confidence[row],
             )
-            for candidate, row in enumerate(best[: self._job.candidates])
+            for candidate, row in enumerate([*chosen, *spares])
         ]
 
     def _text(self, middle: list[int]) -> str:

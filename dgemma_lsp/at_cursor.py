@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 
 from msgspec import Struct
 
-from dgemma_lsp import context, ghost, wire
+from dgemma_lsp import context, quiet, verdict, wire
 from dgemma_lsp.client import Completion
 from dgemma_lsp.config import Completion as Options
 from dgemma_lsp.errors import UserError
@@ -45,7 +45,7 @@ def read(file: Path) -> str:
     except (OSError, ValueError) as exc:
         raise UserError(f"{file}: cannot be read: {exc}") from exc
     if (at := data.find(b"\0")) >= 0:
-        raise UserError(f"{file}: is binary (a zero byte at {at}); only text can be completed")
+        raise UserError(f"{file}: is binary (a zero byte at {at}), not text")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
@@ -99,6 +99,7 @@ def request(
         language=language(file),
         trigger="invoked",
         candidates=candidates,
+        spares=verdict.SPARES,
         max_lines=options.max_lines,
         deadline_ms=deadline_ms,
         sampling=sampling,
@@ -106,14 +107,22 @@ def request(
 
 
 def insertion(
-    answer: Completion, text: str, cursor: int, options: Options, model: str
+    answer: Completion,
+    request: wire.Complete,
+    text: str,
+    cursor: int,
+    options: Options,
+    model: str,
 ) -> Insertion:
     """Return the different texts that may be inserted at `cursor`, the best first."""
-    shown = (
-        ghost.to_ghost_text(raw, text[:cursor], text[cursor:], max_lines=options.max_lines)
-        for raw in answer.sure(options.min_confidence)
+    candidates = verdict.worth_showing(
+        answer,
+        text[:cursor],
+        text[cursor:],
+        options,
+        language=request.language,
+        count=request.candidates,
     )
-    candidates = list(dict.fromkeys(text for text in shown if text))
     return Insertion(
         text=candidates[0] if candidates else "",
         candidates=candidates,
@@ -132,13 +141,7 @@ def plain(candidates: Sequence[str]) -> str:
     return "\n".join(parts)
 
 
-def why_empty(answer: Completion, options: Options) -> str:
-    """Tell in one line why nothing is inserted."""
-    if not answer.sure(options.min_confidence):
-        least = options.min_confidence
-        return f"nothing to insert: no text reached the confidence of {least:g} (min_confidence)"
-    if any(text.strip() for text in answer.texts):
-        return "nothing to insert: the model only repeats what stands around the cursor"
-    if answer.reason == "deadline":
-        return "nothing to insert: no text was certain when the deadline came"
-    return "nothing to insert: the model left the place empty"
+def why_empty(answer: Completion, text: str, cursor: int, options: Options) -> str:
+    """Tell in one line why nothing is inserted at `cursor`."""
+    reason = verdict.why_nothing(answer, text[:cursor], text[cursor:], options)
+    return f"nothing to insert: {quiet.TEXTS[reason]}"

@@ -6,7 +6,7 @@ What a line says is for `batch_lines`, which one is next for `batch_queue`, what
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from dgemma_lsp import batch_files, batch_lines, client, control, linking, wire
@@ -70,8 +70,10 @@ class Batch:
                 before = len(self.journal)
                 try:
                     if link.welcome.state != "ready":  # the time that this takes is not the lines'
-                        async with linking.waiting(f"{link.welcome.model}: loading the model"):
-                            await _model_ready(link)
+                        async with linking.waiting(
+                            f"{link.welcome.model}: loading the model"
+                        ) as tell:
+                            await _model_ready(link, tell)
                     with screen.shown(before):
                         return await _Asking(link, self._open(), self.journal, screen, room).run()
                 except (DaemonUnavailable, DaemonStopping):
@@ -177,11 +179,15 @@ class _Asking:
         self._screen.took(record.tokens if isinstance(record, Result) else 0)
 
 
-async def _model_ready(link: client.Link) -> None:
-    """Wait for a model that is being loaded; raises ModelUnavailable where that does not end."""
+async def _model_ready(link: client.Link, tell: Callable[[str], None] = lambda text: None) -> None:
+    """Wait for a model that is being loaded, and tell how far it is.
+
+    Raises ModelUnavailable where that does not end.
+    """
     report = first = await control.ask_report(link)
     while report.state not in ("ready", "asleep"):
         if report.state == "failed" or report.restarts >= first.restarts + RELOADS:
             raise ModelUnavailable(f"the model cannot be loaded: {report.detail}")
+        tell(f"{report.model}: {control.how_far(report)}")
         await asyncio.sleep(PAUSE_S)
         report = await control.ask_report(link)

@@ -4,9 +4,7 @@ It measures what a person gets: the request as an editor sends it, the text as i
 No timing of the sampler by itself and no reference to other engines.
 """
 
-import ast
 import random
-import warnings
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -18,6 +16,7 @@ from msgspec import Struct
 from dgemma_lsp import at_cursor, client, wire
 from dgemma_lsp.config import Completion as Options
 from dgemma_lsp.errors import UserError
+from dgemma_lsp.syntax import parses
 
 
 class Hole(Struct, frozen=True):
@@ -83,17 +82,6 @@ def python_files(places: Sequence[Path]) -> list[Path]:
     return files
 
 
-def parses(text: str) -> bool:
-    """Tell whether `text` is valid Python."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            ast.parse(text)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return False
-    return True
-
-
 def cut(files: Sequence[Path], *, count: int, lines: int, seed: int) -> list[Hole]:
     """Draw `count` different holes of `lines` lines each, as evenly over the files as they allow.
 
@@ -152,7 +140,7 @@ async def run(
             sampling=sampling,
         )
         answer = await client.complete(link, request)
-        yield judge(hole, at_cursor.insertion(answer, document, hole.start, options, ""))
+        yield judge(hole, at_cursor.insertion(answer, request, document, hole.start, options, ""))
 
 
 def judge(hole: Hole, given: at_cursor.Insertion) -> Outcome:

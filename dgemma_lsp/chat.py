@@ -1,14 +1,20 @@
 """The rules of a conversation: what may be asked, and what of it the model reads. Pure.
 
-No socket, no log, no model: the daemon calls `prepare` and logs the notice.
+No socket, no log, no model: the daemon calls `prepare`, and tells or logs the notice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from msgspec import Struct
 
+from dgemma_lsp.checkpoints import NANO
 from dgemma_lsp.errors import InvalidRequest
 from dgemma_lsp.wire import Turn
+
+NANO_NOTE = (
+    "nano is a small code model; it does not converse. "
+    "For chat use --model google/diffusiongemma-26B-A4B-it"
+)
 
 
 class Conversation(Struct, frozen=True):
@@ -39,6 +45,30 @@ def prepare(turns: Sequence[Turn], *, system: str, history_chars: int) -> Conver
             f"conversation within chat.history_chars = {history_chars}"
         )
     return Conversation([*head, *rest[start:]], notice)
+
+
+def shorten(turns: Sequence[Turn], kept: Conversation) -> Conversation | None:
+    """Cut about half of what was kept of the turns, for a model that does not hold it.
+
+    None where the last turn alone is left.
+    """
+    head = [turn for turn in kept.turns[:1] if turn.role == "system"]
+    rest = kept.turns[len(head) :]
+    if len(rest) == 1:
+        return None
+    half = sum(len(turn.content) for turn in rest) // 2
+    start = max(_first_kept(rest, half), 1)
+    while rest[start].role != "user":
+        start += 1
+    total = sum(turn.role != "system" for turn in turns)
+    cut = total - len(rest) + start
+    notice = f"the oldest {cut} of {total} turns were cut: the model holds no more"
+    return Conversation([*head, *rest[start:]], notice)
+
+
+def model_notice(model: str, answered: Collection[str]) -> str:
+    """Return what a person should know of a model that has not answered here before, or nothing."""
+    return NANO_NOTE if model == NANO and model not in answered else ""
 
 
 def _check(turns: Sequence[Turn]) -> None:

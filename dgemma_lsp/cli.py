@@ -1,7 +1,8 @@
 """The command line: the only reader of argv and environment. What a command does lives elsewhere.
 
 Every error is one line on stderr. Exit codes: 0 well, 1 the daemon or the model failed, 2 what was
-typed or configured is wrong, 3 `status` found no daemon, 130 interrupted.
+typed or configured is wrong, 3 `status` found no daemon, 4 `write` leaves the text as it is, 130
+interrupted.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +23,7 @@ from dgemma_lsp.config import Config
 from dgemma_lsp.errors import DgemmaError, InvalidRequest, UserError
 from dgemma_lsp.settings import Common
 
-NO_DAEMON = 3
+NO_DAEMON, UNCHANGED = 3, 4
 
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
@@ -169,13 +170,13 @@ def complete(
         sampling=wire.Sampling(max_steps=steps, seed=seed),
     )
     answer, model = asyncio.run(linking.ask(found, request))
-    result = at_cursor.insertion(answer, text, cursor, options, model)
+    result = at_cursor.insertion(answer, request, text, cursor, options, model)
     if as_json:
         click.echo(msgspec.json.encode(result))
     elif result.candidates:
         click.echo(at_cursor.plain(result.candidates))
     if not result.candidates:
-        note(at_cursor.why_empty(answer, options))
+        click.echo(at_cursor.why_empty(answer, text, cursor, options), err=True)
 
 
 @dgemma.command()
@@ -350,6 +351,45 @@ def fill_holes(
     Console().print(table)
 
 
+@bench.command("replay")
+@common
+@click.argument("old", default="structlog==25.5.0")
+@click.argument("new", default="structlog==26.1.0")
+@click.option("--characters", type=click.IntRange(50, 1_000_000), default=700, show_default=True)
+@click.option("--way", "only", metavar="WAY", multiple=True, help="This way; again for another.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+@seed_option
+@click.pass_context
+def type_again(
+    ctx: click.Context,
+    old: str,
+    new: str,
+    characters: int,
+    only: tuple[str, ...],
+    as_json: bool,
+    seed: int | None,
+) -> None:
+    """Type again what changed between two states of a project, at a person's speed.
+
+    OLD and NEW are folders or pinned packages, which pip fetches. The shipped language server is
+    asked after every key; its daemon is one of its own. With and without cache and prefetch, it
+    takes about three minutes each for 700 characters.
+    """
+    from rich.console import Console
+
+    from dgemma_lsp import replay, replay_figures
+
+    found = settings.read_startable(ctx.ensure_object(Common))
+    spin_briefly()
+    ways = replay.run(
+        (old, new), found.config, os.environ, characters=characters, ways=only, seed=seed or 0
+    )
+    if as_json:
+        click.echo(msgspec.json.encode(list(ways)))
+    else:
+        Console().print(replay_figures.table(list(ways), f"From {old} to {new}"))
+
+
 @dgemma.command()
 @common
 @click.argument("place", type=click.Path(path_type=Path), nargs=-1)
@@ -479,6 +519,26 @@ def stats(ctx: click.Context, as_json: bool) -> None:
         click.echo(f"no suggestions are recorded yet in {found.paths.outcomes}")
 
 
+@dgemma.command("open")
+@common
+@click.option("--link", "only_link", is_flag=True, help="Print the link, and open no browser.")
+@click.pass_context
+def open_in_browser(ctx: click.Context, only_link: bool) -> None:
+    """Open the page: chat and a writing desk, in your browser.
+
+    The link works once, within a minute; the page then stays signed in.
+    """
+    from dgemma_lsp import linking, open_page
+
+    found = settings.read_startable(ctx.ensure_object(Common))
+    linking.ensure_daemon(found)
+    link = open_page.new_link(found.paths)
+    if only_link:
+        click.echo(link)
+    elif not open_page.show(link):
+        click.echo(f"no browser is found here; open this link within a minute:\n{link}")
+
+
 @dgemma.command()
 @common
 @click.pass_context
@@ -528,30 +588,31 @@ def doctor(ctx: click.Context) -> int:
 @dgemma.command()
 @common
 @click.argument("text", required=False)
+@click.option("--continue", "going_on", is_flag=True, help="Go on with the last conversation.")
 @click.pass_context
-def chat(ctx: click.Context, text: str | None) -> None:
+def chat(ctx: click.Context, text: str | None, going_on: bool) -> None:
     """Talk with the model in the terminal.
 
-    Ctrl-C ends an answer, Ctrl-D the conversation. With TEXT, or text piped in, it prints one
-    answer; stdin is not read where TEXT is given.
+    Conversations are kept; /help names the commands. Ctrl-C stops an answer, Ctrl-D leaves. With
+    TEXT, or text piped in, it prints one answer; stdin is not read where TEXT is given.
     """
     from rich.console import Console
 
-    from dgemma_lsp import linking, terminal_chat
+    from dgemma_lsp import chat_link, linking, terminal_chat
 
     found = settings.read_startable(ctx.ensure_object(Common))
     interactive = text is None and sys.stdin.isatty()
     question = "" if interactive else _question(text)
-    conversation = terminal_chat.Conversation(
-        found.paths, partial(linking.ensure_daemon, found), Console(), Console(stderr=True)
-    )
-    conversation.introduce()
-    if interactive:
-        with suppress(ImportError):
-            import readline  # noqa: F401  line editing and history for input()
-        terminal_chat.talk(conversation, input)
-    else:
-        conversation.ask(question)
+    link = chat_link.ChatLink(found.paths, partial(linking.ensure_daemon, found))
+    with closing(link):
+        talk = terminal_chat.Talk(link, Console(), Console(stderr=True))
+        talk.introduce(going_on=going_on, at_length=interactive)
+        if interactive:
+            from dgemma_lsp.chat_prompt import LinePrompt
+
+            terminal_chat.converse(talk, LinePrompt(found.paths.chat_history))
+        else:
+            talk.ask(question)
 
 
 def _question(text: str | None) -> str:
@@ -611,6 +672,92 @@ def batch(
             return _complain(f"interrupted; {work.how_to_go_on()}", 130)
     click.echo(work.told())
     return 1 if work.journal.failed else 0
+
+
+@dgemma.command()
+def schema() -> None:
+    """Print the JSON Schema of the chat endpoint's frames."""
+    from dgemma_lsp import wire_schema
+
+    click.echo(msgspec.json.format(msgspec.json.encode(wire_schema.schema())))
+
+
+@dgemma.command()
+@common
+@click.argument("file", metavar="FILE|-", type=click.Path(path_type=Path, allow_dash=True))
+@click.option("--mode", required=True, help="What is to be done; an unknown one names all.")
+@click.option("--instruction", default="", help="What is to be done, in your words (custom).")
+@click.option("--to", default="", metavar="LANGUAGE", help="Into which language (translate).")
+@click.option("--problem", default="", help="What is wrong (fix).")
+@click.option("--lines", metavar="A:B", help="These lines only, from 1.")
+@click.option("--keep", multiple=True, metavar="TEXT", help="Must stay; again for another.")
+@click.option("--language", metavar="NAME", help="markdown, plaintext, python ...; else by FILE.")
+@click.option("--strength", type=click.FloatRange(0, 1), help="0.1: a touch-up, 1: all anew.")
+@click.option("--length", type=click.IntRange(1, 100_000), help="How many words to aim at.")
+@click.option("--variants", type=click.IntRange(1, 16), default=1, show_default=True)
+@click.option("--diff", is_flag=True, help="Print a unified diff.")
+@click.option("--in-place", is_flag=True, help="Put the new text in the file's place.")
+@steps_option
+@seed_option
+@click.pass_context
+def write(
+    ctx: click.Context,
+    file: Path,
+    mode: str,
+    instruction: str,
+    to: str,
+    problem: str,
+    lines: str | None,
+    keep: tuple[str, ...],
+    language: str | None,
+    strength: float | None,
+    length: int | None,
+    variants: int,
+    diff: bool,
+    in_place: bool,
+    steps: int | None,
+    seed: int | None,
+) -> int:
+    """Rewrite FILE, or what stands on stdin, and print the result.
+
+    Code, links, numbers, names and the structure of Markdown stay as they are. Exit code 4 where
+    the text stays as it is.
+    """
+    from dgemma_lsp import write_file
+    from dgemma_lsp.modes import ANSWERS, Task
+
+    if in_place and (diff or variants > 1 or file == write_file.STDIN or mode in ANSWERS):
+        raise click.UsageError(
+            "--in-place takes a FILE, one variant, and neither --diff nor explain"
+        )
+    found = settings.read_startable(ctx.ensure_object(Common))
+    text = write_file.read(file, sys.stdin.buffer)
+    start, end = write_file.selection(text, lines)
+    task = Task(
+        mode=mode,
+        text=text,
+        start=start,
+        end=end,
+        language=language or write_file.language(file),
+        instruction=instruction,
+        to=to,
+        problem=problem,
+        strength=strength,
+        length=length,
+        keep=keep,
+    )
+    sampling = wire.Sampling(max_steps=steps, seed=seed)
+    written = asyncio.run(write_file.write(found, task, variants, sampling))
+    texts = [write_file.result(task, one) for one in written if one.edits or one.told]
+    if not texts:
+        note(write_file.why_unchanged(task, written))
+        return UNCHANGED
+    if in_place:
+        write_file.replace_file(file, texts[0])
+        return 0
+    shown = [write_file.diff(file, text, new) for new in texts] if diff else texts
+    click.echo(write_file.printed(shown), nl=False)
+    return 0
 
 
 @dgemma.command()

@@ -39,7 +39,7 @@ LONGEST_PAUSE_S = 60.0  # ... up to this
 
 log = logging.getLogger(__name__)
 
-Answer = wire.Draft | wire.Block | wire.Scores | wire.Report | wire.Done
+Answer = wire.Draft | wire.Block | wire.Scores | wire.Report | wire.Done | wire.ChatResponse
 
 
 class Completion(Struct, frozen=True, kw_only=True):
@@ -89,7 +89,7 @@ class Link:
         return not self._lost
 
     async def request(
-        self, message: wire.Job | wire.Status | wire.Stop
+        self, message: wire.Job | wire.Status | wire.Stop | wire.ChatRequest
     ) -> AsyncGenerator[Answer, None]:
         """Send the request and yield its answers, `Done` last; its id must be new on this link.
 
@@ -165,14 +165,16 @@ async def complete(
 
     Raises as `Link.request` does.
     """
-    candidates = message.candidates if isinstance(message, wire.Complete) else 1
+    candidates, spares = 1, 0
+    if isinstance(message, wire.Complete):
+        candidates, spares = message.candidates, message.spares
     said: list[Answer] = []
     async with aclosing(link.request(message)) as answers:
         async for answer in answers:
             if isinstance(answer, wire.Draft | wire.Block):
                 hear(answer)
             said.append(answer)
-    return gathered(said, candidates)
+    return gathered(said, candidates, spares)
 
 
 async def score(link: Link, message: wire.Score) -> list[float]:
@@ -185,25 +187,27 @@ async def score(link: Link, message: wire.Score) -> list[float]:
     return log_probs
 
 
-def gathered(answers: Iterable[Answer], candidates: int) -> Completion:
+def gathered(answers: Iterable[Answer], candidates: int, spares: int = 0) -> Completion:
     """Return the whole answer that a request's messages make, of which `Done` is the last."""
-    texts = [""] * candidates
-    stable = [True] * candidates
+    texts = [""] * (candidates + spares)
+    stable = [True] * len(texts)
+    told = candidates
     confidences: dict[int, float] = {}
     for answer in answers:
         match answer:
             case wire.Block(candidate=candidate):
                 texts[candidate] += answer.text
+                told = max(told, candidate + 1)
                 stable[candidate] &= answer.stable
                 if answer.confidence is not None:
                     confidences[candidate] = answer.confidence
             case wire.Done(reason=reason, timings=timings):
                 return Completion(
-                    texts=texts,
+                    texts=texts[:told],
                     reason=reason,
                     timings=timings,
                     steps=timings.steps,
-                    stable=reason != "deadline" and all(stable),
+                    stable=reason != "deadline" and all(stable[:candidates]),
                     confidences=confidences,
                 )
     raise AssertionError("a request ends in Done or raises")

@@ -21,6 +21,7 @@ from dgemma_lsp.client import Completion, complete
 from dgemma_lsp.config import Config
 from dgemma_lsp.contact import Contact
 from dgemma_lsp.context import for_model, window
+from dgemma_lsp.definitions import Definitions
 from dgemma_lsp.drafts import Drafted, to_drafted, to_final
 from dgemma_lsp.errors import (
     Busy,
@@ -30,13 +31,13 @@ from dgemma_lsp.errors import (
     DgemmaError,
     Superseded,
 )
-from dgemma_lsp.ghost import to_ghost_text
 from dgemma_lsp.ignores import Ignores
-from dgemma_lsp.neighbours import Neighbours, lay_before
+from dgemma_lsp.neighbours import Neighbours, Piece, lay_before
 from dgemma_lsp.pace import Pace
-from dgemma_lsp.quiet import Facts, Place, Reason, Rejections, why_quiet
+from dgemma_lsp.quiet import Facts, Place, Reason, Rejections, why_off, why_quiet
 from dgemma_lsp.runs import Heard, Run
 from dgemma_lsp.suggestions import Suggestions
+from dgemma_lsp.verdict import SPARES, why_nothing, worth_showing
 
 # The daemon keeps the deadline; this is for one that hangs and keeps nothing.
 DEADLINE_GRACE_S = 1.0
@@ -85,6 +86,7 @@ class Completer:
         self._neighbours = Neighbours()
         self._rejections = Rejections()
         self._ignores = Ignores()
+        self._definitions = Definitions(self._ignores.leave_out)
         self._runs: dict[str, Run[Answer]] = {}
         self._ahead: Ahead[Answer] = Ahead()
         self._steps: Counter[str] = Counter()
@@ -113,6 +115,10 @@ class Completer:
         if (last.before, last.after) == (place.before, place.after) and reason != "overtaken":
             return reason
         return (await self.complete(place)).reason
+
+    def why_off(self, place: Place) -> Reason | None:
+        """Return why nothing is wanted in this document; None where something may be."""
+        return why_off(place, self._facts(place), self.config.editor)
 
     def opened(self, uri: str, path: Path | None, document: str, line: int = 0) -> None:
         """Take note of a document that others may read about, around this line."""
@@ -194,23 +200,34 @@ class Completer:
 
     def _run(self, place: Place, priority: wire.Priority, keep: Keep) -> Run[Answer]:
         """Ask the model; what is shown of its answer goes to `keep`."""
-        previous = self._suggestions.find(place.uri, place.before, place.after).previous
+        # Looked for behind what is shown, the suggestion would count as typed and be forgotten.
+        previous = "" if priority == "bulk" else self._previous(place)
         request = make_request(
             next(self._ids), place, self.config, previous=previous, priority=priority
         )
-        request = replace(request, prefix=self._behind_others(place, request.prefix))
 
         async def ask(hear: Heard) -> Answer:
-            completion = await self._ask(request, hear)
+            prefix = await self._behind_others(place, request.prefix)
+            completion = await self._ask(replace(request, prefix=prefix), hear)
             if not isinstance(completion, Completion):
                 return Answer([], completion)
-            texts = worth_showing(completion, place, self.config)
+            texts = worth_showing(
+                completion,
+                place.before,
+                place.after,
+                self.config.completion,
+                language=place.language,
+                count=request.candidates,
+            )
             keep(place, texts)
-            return Answer(texts, self._reason(texts, completion))
+            return Answer(texts, self._reason(place, texts, completion))
 
         run = Run(place, ask)
         run.when_done(lambda: self._steps.update({place.uri: run.steps}))
         return run
+
+    def _previous(self, place: Place) -> str:
+        return self._suggestions.find(place.uri, place.before, place.after).previous
 
     def _show_drafts(self, run: Run[Answer]) -> None:
         max_lines = self.config.completion.max_lines
@@ -223,9 +240,13 @@ class Completer:
             )
         )
 
-    def _behind_others(self, place: Place, prefix: str) -> str:
+    async def _behind_others(self, place: Place, prefix: str) -> str:
         """Return the prefix behind what the model may read of other files."""
         pieces = self._neighbours.of_others(place.uri, self.config.completion.context_chars)
+        chars = self.config.completion.imports_chars
+        if chars and place.path and place.language == "python":
+            heads = await self._definitions.of(place.path, place.before, self._roots(), chars)
+            pieces += [Piece("", "imported", heads)] if heads else []
         name = self._name(place.path) if place.path else "this file"
         return lay_before(prefix, name, pieces, place.language)
 
@@ -246,10 +267,10 @@ class Completer:
         if self.config.completion.prefetch:
             self._ahead.plan(place, text, lambda next: self._run(next, "bulk", self._ahead.keep))
 
-    def _reason(self, texts: list[str], completion: Completion) -> Reason:
+    def _reason(self, place: Place, texts: list[str], completion: Completion) -> Reason:
         if texts:
             return "shown"
-        reason = why_nothing(completion, self.config)
+        reason = why_nothing(completion, place.before, place.after, self.config.completion)
         return "loading" if reason == "deadline" and self._contact.loading else reason
 
     async def _ask(self, message: wire.Complete, hear: Heard) -> Completion | Reason:
@@ -284,14 +305,16 @@ class Completer:
         return completion
 
     def _why_quiet(self, place: Place) -> Reason | None:
+        return why_quiet(place, self._facts(place), self.config.editor)
+
+    def _facts(self, place: Place) -> Facts:
         roots = self._roots()
-        facts = Facts(
+        return Facts(
             paused=self._contact.paused,
             ignored=self._ignores.leave_out(place.path, roots),
             off=ignores.match(self.config.editor.files_off, place.path, roots),
             rejected=self._rejections.hold(place.uri, place.before),
         )
-        return why_quiet(place, facts, self.config.editor)
 
 
 def make_request(
@@ -314,6 +337,7 @@ def make_request(
         language=place.language,
         trigger="invoked" if place.invoked else "automatic",
         candidates=options.candidates if place.invoked else 1,
+        spares=SPARES,
         previous=for_model(previous),
         max_lines=options.max_lines,
         priority=priority,
@@ -321,21 +345,3 @@ def make_request(
         drafts=True,  # they tell whether what is typed meanwhile still fits
         sampling=wire.Sampling(max_steps=options.steps or None),
     )
-
-
-def worth_showing(completion: Completion, place: Place, config: Config) -> list[str]:
-    """Return the candidates that may be shown, each once."""
-    shown = (
-        to_ghost_text(text, place.before, place.after, max_lines=config.completion.max_lines)
-        for text in completion.sure(config.completion.min_confidence)
-    )
-    return list(dict.fromkeys(text for text in shown if text is not None))
-
-
-def why_nothing(completion: Completion, config: Config) -> Reason:
-    """Return why no text of the model's answer is shown."""
-    if not completion.sure(config.completion.min_confidence):
-        return "not-confident"
-    if any(text.strip() for text in completion.texts):
-        return "repeats"
-    return "deadline" if completion.reason == "deadline" else "empty"

@@ -41,10 +41,15 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     option as many as the model itself proposes, 0: none), and `copied` rests of lines that stand
     elsewhere in the text behind the same words.
 
-    `context_chars` of other files, opened or edited last, are read before the prefix.
+    `context_chars` of other files, opened or edited last, are read before the prefix, and
+    `imports_chars` of the heads of what a Python file imports from its workspace.
+
+    With `next_edit` the line is suggested that follows from a word that was just replaced, if with
+    it the text is at least `next_edit_gain` nats more probable than without (below 0: less).
 
     Fast typing is waited for, at most `debounce_ms` after a key; with `prefetch` the model goes on
-    behind a suggestion while it is shown.
+    behind a suggestion while it is shown. The completion menu of an editor without ghost text is
+    answered within `menu_ms`, with nothing where the model needs longer.
     """
 
     steps: Annotated[int, Meta(ge=0, le=1024)] = 0
@@ -56,10 +61,14 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     prefix_chars: Annotated[int, Meta(ge=64, le=1_000_000)] = 6000
     suffix_chars: Annotated[int, Meta(ge=0, le=1_000_000)] = 2000
     context_chars: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    imports_chars: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     max_lines: Annotated[int, Meta(ge=1, le=1000)] = 12
-    min_confidence: Annotated[float, Meta(ge=-1e9, le=0)] = -1.5
+    min_confidence: Annotated[float, Meta(ge=-1e9, le=0)] = -2.0
     debounce_ms: Annotated[int, Meta(ge=0, le=10_000)] = 75
+    menu_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = 300
     prefetch: bool = True
+    next_edit: bool = True
+    next_edit_gain: Annotated[float, Meta(ge=-1e9, le=1e9)] = -30.0
 
 
 class Editor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -153,9 +162,24 @@ class Paths(Struct, frozen=True, kw_only=True):
         return self.runtime / "endpoint.json"
 
     @property
+    def page(self) -> Path:
+        """JSON with the port of the page and the hashes of its sessions, 0600."""
+        return self.runtime / "page.json"
+
+    @property
     def log(self) -> Path:
         """The daemon's and the model process's log."""
         return self.state / "daemon.log"
+
+    @property
+    def conversations(self) -> Path:
+        """The kept conversations, SQLite, 0600."""
+        return self.state / "conversations.db"
+
+    @property
+    def chat_history(self) -> Path:
+        """The lines that were typed in `dgemma chat`, 0600."""
+        return self.state / "chat_history"
 
     @property
     def outcomes(self) -> Path:

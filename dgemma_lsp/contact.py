@@ -50,6 +50,11 @@ class Contact:
         return self._condition.paused
 
     @property
+    def model(self) -> str:
+        """The name of the model, as far as it is known."""
+        return self._condition.model
+
+    @property
     def linked(self) -> bool:
         """Whether there is a daemon that can be asked without starting one."""
         return self._greeted is not None and self._greeted.alive
@@ -63,6 +68,10 @@ class Contact:
         """Take note that the person wants none, or some again."""
         self._condition.paused = paused
         self._show()
+
+    def resumed_by(self, what: str) -> None:
+        """Take note of what the person resumes completion by."""
+        self._condition.resume = what
 
     def begin(self) -> None:
         """Find the daemon, or start it, before it is needed."""
@@ -115,7 +124,10 @@ class Contact:
             return
         links, self._links = self._links, Links(config, self._paths, self._failed)
         self._greeted = None
-        self._condition = Condition(model=config.model.name, paused=self._condition.paused)
+        before_it = self._condition
+        self._condition = Condition(
+            model=config.model.name, paused=before_it.paused, resume=before_it.resume
+        )
         self._do(links.close())
 
     async def restart(self) -> None:
@@ -165,6 +177,7 @@ class Contact:
                 log.info("how the model is cannot be told: %s", exc)
                 return
             self._condition.model, self._condition.loading = report.model, report.state
+            self._condition.progress = report.progress
             if report.state == "failed":
                 self._condition.error = report.detail
             self._show()

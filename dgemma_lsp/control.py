@@ -68,7 +68,7 @@ def fields(report: wire.Report | None) -> dict[str, object]:
         return {"running": False}
     values = msgspec.structs.asdict(report)
     del values["id"]
-    counts = ("running", "queued", "completed", "failed")
+    counts = ("running", "queued", "completed", "failed", "withdrawn", "steps", "withdrawn_steps")
     requests = {name: values.pop(name) for name in counts}
     return {"running": True, **values, "requests": requests}
 
@@ -77,7 +77,7 @@ def lines(report: wire.Report) -> list[str]:
     """Return the report as aligned lines for a person."""
     uptime = duration(report.uptime_s)
     idle = f", ends after {report.idle_minutes:g} idle minutes" if report.idle_minutes else ""
-    model = f"{report.model}, {report.state}"
+    model = f"{report.model}, {how_far(report)}"
     model += f" on {report.device}" if report.device else ""
     model += f" (process {report.model_pid})" if report.model_pid else ""
     rows = {
@@ -87,9 +87,16 @@ def lines(report: wire.Report) -> list[str]:
         "restarts": str(report.restarts) if report.restarts else "",
         "chat": f"ws://127.0.0.1:{report.port}" if report.port else "",
         "requests": f"{report.running} running, {report.queued} queued, "
-        f"{report.completed} completed, {report.failed} failed",
+        f"{report.completed} completed, {report.failed} failed, {report.withdrawn} withdrawn",
+        "steps": f"{report.steps}, {report.withdrawn_steps} of them for withdrawn requests",
     }
     return [f"{name:<9} {text}" for name, text in rows.items() if text]
+
+
+def how_far(report: wire.Report) -> str:
+    """Return the model's state, and how much of it is loaded where that is known."""
+    loaded = "" if report.progress is None else f" ({report.progress} %)"
+    return f"{report.state}{loaded}"
 
 
 def duration(seconds: float) -> str:

@@ -28,6 +28,7 @@ from dgemma_lsp.wire import (
     Failed,
     FromModel,
     Job,
+    Loading,
     ModelState,
     Ready,
     Report,
@@ -68,14 +69,22 @@ class Dispatcher:
         self._loop = asyncio.get_running_loop()
         self._scheduler = Scheduler(parallel=config.daemon.parallel, limit=config.daemon.queue)
         self._taken: dict[str, _Taken] = {}
+        self._sessions = count(1)
         self._numbers = count(1)
         self._model: Ready | Unusable | None = None  # None while it loads
+        self._loaded: int | None = None  # percent of the model that loads, once it is told
         self._death = ""  # of the model process, until the next one is ready
         self._completed = 0
         self._failed = 0
+        self._withdrawn = 0
+        self._steps = self._withdrawn_steps = 0
         self._born = self._last_end = self._loop.time()
 
     # From the sessions
+
+    def new_session(self) -> int:
+        """Return the number under which somebody new asks."""
+        return next(self._sessions)
 
     def submit(self, session: int, message: Job, send: Callable[[Response], None]) -> None:
         """Take a request in; `send` gets its answers, under the client's id.
@@ -131,13 +140,15 @@ class Dispatcher:
 
     def _from_model(self, message: FromModel) -> None:
         match message:
+            case Loading():
+                self._loaded = message.progress
             case Ready():
                 _log.info("the model %s is ready on %s", message.model, message.device)
-                self._model, self._death = message, ""
+                self._model, self._loaded, self._death = message, None, ""
                 self._act(self._scheduler.model_ready())
             case Unusable():
                 _log.error("the model is unusable: %s", message.message)
-                self._model = message
+                self._model, self._loaded = message, None
                 self.refuse(ModelUnavailable(message.message))
             case Draft() | Block() | Scores():
                 self._progress(message)
@@ -159,7 +170,8 @@ class Dispatcher:
             taken.send(replace(message, id=taken.request.id))
 
     def _lost(self, detail: str) -> None:
-        self._model, self._death = None, f"the model process died: {detail}"
+        self._model, self._loaded = None, None
+        self._death = f"the model process died: {detail}"
         self._act(self._scheduler.model_lost(detail))
 
     def _overdue(self, key: str) -> None:
@@ -193,10 +205,15 @@ class Dispatcher:
         self._last_end = self._loop.time()
         model = message.timings if isinstance(message, Done) else Timings()
         timings = taken.request.timings(self._last_end, model)
+        steps = max(timings.steps, taken.request.steps)
+        self._steps += steps
         if isinstance(message, Done):
             self._completed += 1
             message = replace(message, timings=timings)
-        elif message.code not in WITHDRAWN:
+        elif message.code in WITHDRAWN:
+            self._withdrawn += 1
+            self._withdrawn_steps += steps
+        else:
             self._failed += 1
         outcome = message.reason if isinstance(message, Done) else message.code
         id = taken.request.id
@@ -245,4 +262,8 @@ class Dispatcher:
             queued=self._scheduler.queued,
             completed=self._completed,
             failed=self._failed,
+            progress=self._loaded,
+            withdrawn=self._withdrawn,
+            steps=self._steps,
+            withdrawn_steps=self._withdrawn_steps,
         )

@@ -5,9 +5,11 @@
     |-- UnsupportedProtocol     protocol           no: the connection is refused
     |-- Unauthorized            unauthorized       no: the connection is refused
     |-- TooLarge                too_large          yes: over a size limit
+    |-- NotFound                not_found          yes: there is no such conversation or turn
     |-- Busy                    busy               yes: the queue is full, try again
     |-- Superseded              superseded         yes: a newer completion of the document came
     |-- Cancelled               cancelled          yes: the client took the request back
+    |-- StorageFailed           storage_failed     yes: the conversations' file fails
     |-- ModelUnavailable        model_unavailable  yes: the model cannot be loaded
     |-- ModelCrashed            model_crashed      yes: the model process died, and comes back
     |-- ModelFailed             model_failed       yes: the model raised; it goes on
@@ -51,8 +53,14 @@ class TooLarge(DgemmaError):
     code = "too_large"
 
 
+class NotFound(DgemmaError):
+    """There is no conversation with this key, or no such turn in it."""
+
+    code = "not_found"
+
+
 class Busy(DgemmaError):
-    """The queue is full."""
+    """The queue is full, or an answer is being written in the conversation."""
 
     code = "busy"
 
@@ -67,6 +75,12 @@ class Cancelled(DgemmaError):
     """The client cancelled the request."""
 
     code = "cancelled"
+
+
+class StorageFailed(DgemmaError):
+    """The conversations cannot be read from or written to the disk."""
+
+    code = "storage_failed"
 
 
 class ModelUnavailable(DgemmaError):

@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from dgemma_lsp import chat
 from dgemma_lsp.config import Config
-from dgemma_lsp.wire import Complete, Generate, Job, Score
+from dgemma_lsp.wire import Complete, Generate, Job, Rewrite, Score
 
 
 def for_model(message: Job, key: str, config: Config) -> tuple[Job, str]:
@@ -20,7 +20,7 @@ def for_model(message: Job, key: str, config: Config) -> tuple[Job, str]:
     if sampling.max_steps is None and defaults.steps:
         sampling = replace(sampling, max_steps=defaults.steps)
     drafts = message.drafts or message.deadline_ms is not None
-    if isinstance(message, Complete):
+    if isinstance(message, Complete | Rewrite):
         return replace(message, id=key, drafts=drafts, sampling=sampling), ""
     if sampling.max_tokens is None:
         sampling = replace(sampling, max_tokens=config.chat.max_tokens)

@@ -50,6 +50,20 @@ def write_frame(stream: BinaryIO, message: wire.FromModel) -> None:
     stream.flush()
 
 
+class Percent:
+    """Tells the daemon how far loading is, a whole percent at a time."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out, self._told = out, -1
+
+    def tell(self, share: float) -> None:
+        """Tell the share of the weights that is loaded, unless as much was told before."""
+        percent = int(100 * share)
+        if percent > self._told:
+            self._told = percent
+            write_frame(self._out, wire.Loading(progress=percent))
+
+
 class Server:
     """The jobs of one loaded model, stepped together until the inbox says None."""
 
@@ -140,6 +154,7 @@ def main() -> None:
             device=config.model.device,
             dtype=config.model.dtype,
             quantize=config.model.quantize,
+            told=Percent(out).tell,
         )
         denoiser = compiled.forward(model.model)
     except UnusableModel as exc:

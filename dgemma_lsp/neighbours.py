@@ -58,17 +58,7 @@ class Neighbours:
         """
         for other in [other for other in self._touched if other != uri]:
             self._cut(other, self._touched.pop(other))
-        fitting: list[Piece] = []
-        for piece in reversed(self._ring):
-            if piece.uri == uri:
-                continue
-            text = first_lines(piece.text, chars - len(piece.name))
-            if text:
-                fitting.insert(0, piece._replace(text=text))
-            if text != piece.text:
-                break
-            chars -= len(piece.name) + len(text)
-        return fitting
+        return fitting([piece for piece in self._ring if piece.uri != uri], chars)
 
     def _cut(self, uri: str, touched: _Touched) -> None:
         lines = split_lines(touched.document)
@@ -78,6 +68,19 @@ class Neighbours:
             return
         kept = [piece for piece in self._ring if likeness(piece.text, text) < ALIKE]
         self._ring = [*kept, Piece(uri, touched.name, text)][-PIECES:]
+
+
+def fitting(pieces: Sequence[Piece], chars: int) -> list[Piece]:
+    """Return the last of the pieces, together at most so many characters; one may be cut short."""
+    fit: list[Piece] = []
+    for piece in reversed(pieces):
+        text = first_lines(piece.text, chars - len(piece.name))
+        if text:
+            fit.insert(0, piece._replace(text=text))
+        if text != piece.text:
+            break
+        chars -= len(piece.name) + len(text)
+    return fit
 
 
 def first_lines(text: str, chars: int) -> str:

@@ -12,7 +12,7 @@ from dgemma_lsp.wire import Block, Draft, Response
 LAGGING_BYTES = 64 * 1024
 FULL_BYTES = 16 * 1024 * 1024
 
-_Place = tuple[str, int, int]  # id, candidate, block
+_Place = tuple[str, int, int, int]  # id, turn, candidate, block
 
 
 class Outbox:
@@ -38,7 +38,7 @@ class Outbox:
         serial = next(self._serial)
         place: _Place | None = None
         if isinstance(message, Draft | Block):
-            place = (message.id, message.candidate, message.block)
+            place = (message.id, message.turn, message.candidate, message.block)
             if place in self._drafts and self._size > LAGGING_BYTES:
                 self._remove(self._drafts[place])
             if isinstance(message, Draft):

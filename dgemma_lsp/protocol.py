@@ -25,13 +25,19 @@ DID_SHOW = "textDocument/didShowCompletion"
 DID_PARTIALLY_ACCEPT = "textDocument/didPartiallyAcceptCompletion"
 DID_REJECT = "dgemma/didRejectCompletion"
 
+INLINE_EDIT = "textDocument/copilotInlineEdit"
+DID_SHOW_EDIT = "textDocument/didShowInlineEdit"
+DID_FOCUS = "textDocument/didFocus"
+
 EXPLAIN = "dgemma/explain"
 STATUS = "dgemma/status"
 DRAFT = "dgemma/draft"
+REWRITE = "dgemma/rewrite"
 
 CELL_SCHEME = "vscode-notebook-cell"
 
 ACCEPTED = "dgemma.accepted"
+EDIT_ACCEPTED = "dgemma.editAccepted"
 
 Params = TypeVar("Params")
 
@@ -90,6 +96,44 @@ class AtPosition(Struct, frozen=True, rename="camel"):
     position: Position
 
 
+class DocumentVersion(Struct, frozen=True):
+    """A document by its name, and the version that is meant."""
+
+    uri: str
+    version: int | None = None
+
+
+class InlineEdit(Struct, frozen=True, rename="camel"):
+    """The parameters of `INLINE_EDIT`."""
+
+    text_document: DocumentVersion
+    position: Position
+
+
+class Range(Struct, frozen=True):
+    """A range in the editor's units."""
+
+    start: Position
+    end: Position
+
+
+class RewriteParams(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """The parameters of `REWRITE`; of what a mode does not need nothing has to be said."""
+
+    text_document: Document
+    range: Range
+    mode: str
+    instruction: str = ""
+    to: str = ""
+    problem: str = ""
+    keep: tuple[str, ...] = ()
+    strength: Annotated[float, Meta(ge=0, le=1)] | None = None
+    length: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    variants: Annotated[int, Meta(ge=1, le=16)] = 1
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
+    work_done_token: int | str | None = None
+
+
 @attrs.define
 class _Notification:
     """A message of our own: its parameters are read by its handler, with `read`."""
@@ -113,7 +157,11 @@ _OWN: dict[str, type] = {
     DID_SHOW: _Notification,
     DID_PARTIALLY_ACCEPT: _Notification,
     DID_REJECT: _Notification,
+    DID_SHOW_EDIT: _Notification,
+    DID_FOCUS: _Notification,
     EXPLAIN: _Request,
+    INLINE_EDIT: _Request,
+    REWRITE: _Request,
 }
 
 
@@ -129,12 +177,35 @@ def read(params: Any, kind: type[Params]) -> Params:
 
 
 class EditorDocument(TextDocument):
-    """A document whose lines end where the editor ends them, not where `str.splitlines` does."""
+    """A document whose lines end where the editor ends them, not where `str.splitlines` does.
+
+    They are kept between keys: to read all of a long file again takes longer than an answer may.
+    """
+
+    _lines: tuple[str, ...] = ()
+    _lines_of = ""
 
     @property
     def lines(self) -> tuple[str, ...]:
         """The lines with their ends."""
-        return split_lines(self.source)
+        if (text := self.source) is not self._lines_of:
+            self._lines, self._lines_of = split_lines(text), text
+        return self._lines
+
+    def _apply_incremental_change(self, change: t.TextDocumentContentChangePartial) -> None:
+        """Take a change in; only the lines around it are read again.
+
+        A line more on both sides, because what comes may join with half of a line end there.
+        """
+        lines, text = self.lines, self.source
+        start, end = offsets_of(self, change.range)
+        first = max(0, min(change.range.start.line, len(lines)) - 1)
+        last = min(change.range.end.line + 2, len(lines))
+        region_start = sum(map(len, lines[:first]))
+        region_end = region_start + sum(map(len, lines[first:last]))
+        changed = text[region_start:start] + change.text + text[end:region_end]
+        self._source = self._lines_of = text[:start] + change.text + text[end:]
+        self._lines = lines[:first] + split_lines(changed) + lines[last:]
 
 
 class EditorWorkspace(Workspace):
@@ -203,7 +274,21 @@ def make_converter() -> Converter:
         )
 
     converter.register_structure_hook(t.InlineCompletionParams, structure)
+    _take_null_for_a_capability(converter)
     return converter
+
+
+def _take_null_for_a_capability(converter: Converter) -> None:
+    """Let an editor say that it has inline completion by null, as lsp-mode does."""
+    plain = converter.get_structure_hook(t.TextDocumentClientCapabilities)
+
+    def structure(raw: dict[str, Any], _: type) -> t.TextDocumentClientCapabilities:
+        if "inlineCompletion" in raw and raw["inlineCompletion"] is None:
+            raw = raw | {"inlineCompletion": {}}
+        capabilities: t.TextDocumentClientCapabilities = plain(raw, None)
+        return capabilities
+
+    converter.register_structure_hook(t.TextDocumentClientCapabilities, structure)
 
 
 def offset_at(document: TextDocument, position: t.Position) -> int:
@@ -220,6 +305,26 @@ def offset_at(document: TextDocument, position: t.Position) -> int:
         [line + "\n"], t.Position(0, position.character)
     ).character
     return sum(map(len, lines[: position.line])) + min(column, len(line))
+
+
+def offsets_of(document: TextDocument, range: t.Range) -> tuple[int, int]:
+    """Return start and end of the range as indices into the document's text."""
+    start = offset_at(document, range.start)
+    # A cursor is looked for once.
+    return start, start if range.end == range.start else offset_at(document, range.end)
+
+
+def position_at(document: TextDocument, offset: int) -> t.Position:
+    """Return an index into the document's text as a position; the inverse of `offset_at`."""
+    before = 0
+    lines = document.lines
+    for number, line in enumerate(lines):
+        is_last = number + 1 == len(lines)
+        if offset < before + len(line) or (is_last and not line.endswith(("\n", "\r"))):
+            units = document.position_codec.client_num_units(line[: offset - before])
+            return t.Position(number, units)
+        before += len(line)
+    return t.Position(len(lines), 0)
 
 
 def path_of(uri: str) -> Path | None:

@@ -25,6 +25,7 @@ Reason = Literal[
     # by the answer
     "not-confident",
     "repeats",
+    "breaks",
     "empty",
     "deadline",
     # without an answer
@@ -41,7 +42,7 @@ BEFORE_CHARS = 200  # the text before a cursor by which a place is known again
 TEXTS: dict[Reason, str] = {
     "shown": "a suggestion is shown here",
     "not-open": "the editor has not opened this document here; open it as a file of its own",
-    "paused": "completion is paused; resume it by the command dgemma.resume",
+    "paused": "completion is paused; {resume} brings it back",
     "ignored": "a .dgemmaignore file leaves this file out",
     "language-off": "completion is off for this language (editor.languages_off); invoke it by key",
     "file-off": "completion is off for this file (editor.files_off); invoke it by key",
@@ -50,6 +51,7 @@ TEXTS: dict[Reason, str] = {
     "rejected-here": "you dismissed a suggestion here; type on, or invoke it by key",
     "not-confident": "the model is not sure enough here; completion.min_confidence sets how sure",
     "repeats": "the model only repeats what stands around the cursor",
+    "breaks": "with what the model writes here the code would not parse",
     "empty": "the model leaves this place empty",
     "deadline": "nothing was certain in time; completion.deadline_ms gives it longer",
     "overtaken": "a newer request or change of the document overtook this one; ask again",
@@ -58,6 +60,20 @@ TEXTS: dict[Reason, str] = {
     "model": "the model failed; `dgemma doctor` tells more",
     "no-daemon": "no daemon answers; `dgemma doctor` tells more",
 }
+
+
+def text_of(reason: Reason, resume: str) -> str:
+    """Return a reason as a person reads it, who resumes completion by `resume`."""
+    return TEXTS[reason].format(resume=resume)
+
+
+def resuming(editor: str) -> str:
+    """Return what a person resumes completion by, in the editor of this name."""
+    if editor == "Neovim":
+        return "`:DGemma resume`"
+    if "code" in editor.lower():  # Visual Studio Code, VSCodium, code-server
+        return "`DGemma: Resume Completions`"
+    return "the command dgemma.resume"
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -98,6 +114,17 @@ def why_quiet(place: Place, facts: Facts, options: Editor) -> Reason | None:
 
     Who asks for one gets it everywhere but where completion is paused or the file left out.
     """
+    if (reason := why_off(place, facts, options)) is not None or place.invoked:
+        return reason
+    if inside_word(place.after):
+        return "mid-word"
+    if facts.rejected:
+        return "rejected-here"
+    return None
+
+
+def why_off(place: Place, facts: Facts, options: Editor) -> Reason | None:
+    """Return why nothing is wanted in the whole document; None where something may be."""
     if facts.paused:
         return "paused"
     if facts.ignored:
@@ -110,10 +137,6 @@ def why_quiet(place: Place, facts: Facts, options: Editor) -> Reason | None:
         return "file-off"
     if len(place.before) + len(place.after) > options.max_file_chars:
         return "too-large"
-    if inside_word(place.after):
-        return "mid-word"
-    if facts.rejected:
-        return "rejected-here"
     return None
 
 

@@ -86,12 +86,12 @@ async def only_daemon(paths: Paths) -> AsyncIterator[None]:
         lock.release()
 
 
-def write_endpoint(path: Path, endpoint: Endpoint) -> None:
-    """Put the file there in one step, 0600 from its first moment; raises UserError if it cannot."""
+def write_private(path: Path, value: Struct) -> None:
+    """Put a file there in one step, 0600 from its first moment; raises UserError if it cannot."""
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
-            file.write(msgspec.json.encode(endpoint))
+            file.write(msgspec.json.encode(value))
         os.replace(temporary, path)
     except OSError as exc:
         raise UserError(f"{path}: cannot be written: {exc.strerror}") from exc

@@ -10,6 +10,7 @@ import logging
 import sys
 import time
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from pygls.exceptions import JsonRpcException, PyglsError
 from pygls.lsp.server import LanguageServer
 from pygls.workspace import TextDocument
 
-from dgemma_lsp import __version__, protocol
+from dgemma_lsp import __version__, inline_edit, menu, protocol, rewrite_handlers
 from dgemma_lsp.accepted import Accepted
 from dgemma_lsp.completer import Answer, Completer
 from dgemma_lsp.config import Config, Paths
@@ -27,6 +28,7 @@ from dgemma_lsp.contact import Contact
 from dgemma_lsp.diagnostics import Diagnostics
 from dgemma_lsp.drafts import Drafted
 from dgemma_lsp.errors import DgemmaError
+from dgemma_lsp.next_edit import NextEdit
 from dgemma_lsp.outcome_log import OutcomeLog
 from dgemma_lsp.outcomes import Offer
 from dgemma_lsp.overlay import known_sections, lay_editor_over
@@ -38,9 +40,10 @@ from dgemma_lsp.protocol import (
     line_of,
     make_converter,
     offset_at,
+    offsets_of,
     path_of,
 )
-from dgemma_lsp.quiet import TEXTS, Place, Reason
+from dgemma_lsp.quiet import Place, Reason, resuming, text_of
 from dgemma_lsp.recorder import Recorder
 from dgemma_lsp.status import Status
 
@@ -98,6 +101,8 @@ def build(config: Config, paths: Paths, problems: Sequence[str] = ()) -> "Server
     }
     for name, command in commands.items():
         server.command(name)(command)
+    inline_edit.register(server, server.next_edit)
+    rewrite_handlers.register(server, server.contact, roots=server.roots)
     return server
 
 
@@ -118,12 +123,14 @@ class Server(LanguageServer):
         self.paths = paths
         self.contact = Contact(config, paths, tell=self.tell, on_status=self.show_status)
         self.completer = Completer(config, self.contact, roots=self.roots, on_draft=self.show_draft)
+        self.next_edit = NextEdit(config, self.contact, why_off=self.completer.why_off)
         self.recorder = Recorder(OutcomeLog(paths.outcomes), config.editor)
         self.diagnostics = Diagnostics(
             self, self.contact, Accepted(paths.accepted), self.roots, self.tell, config.proofread
         )
         self.newest = Newest()
         self.starting: asyncio.Task[None] | None = None
+        self.resume = resuming("")  # what the person resumes completion by
         self.cursors: dict[str, Cursor] = {}  # where it was asked last
         self._base = config
         self._problems = list(problems)
@@ -143,7 +150,7 @@ class Server(LanguageServer):
         for name, options in self._layers.items():
             config, more = lay_editor_over(config, options, name, str(self.paths.config_file))
             problems += more
-        self.config = self.completer.config = config
+        self.config = self.completer.config = self.next_edit.config = config
         self.recorder.options = config.editor
         self.contact.configure(config)
         self.diagnostics.configure(config.proofread)
@@ -231,7 +238,12 @@ async def initialize(ls: Server, params: t.InitializeParams) -> None:
         list(base.folders.values()),
         base.position_encoding,
     )
+    ls.resume = resuming(params.client_info.name if params.client_info else "")
+    ls.contact.resumed_by(ls.resume)
     ls.set_options("initializationOptions", params.initialization_options)
+    if not menu.draws_inline(params.capabilities):
+        options = t.CompletionOptions(trigger_characters=menu.TRIGGERS)
+        ls.feature(t.TEXT_DOCUMENT_COMPLETION, options)(completion)
 
 
 async def initialized(ls: Server, params: t.InitializedParams) -> None:
@@ -260,6 +272,7 @@ async def did_open(ls: Server, params: t.DidOpenTextDocumentParams) -> None:
     """Let other documents' completions know of this one."""
     document = params.text_document
     ls.completer.opened(document.uri, path_of(document.uri), document.text)
+    ls.next_edit.history.opened(document.uri, document.text)
     ls.diagnostics.changed(document.uri)
 
 
@@ -293,6 +306,16 @@ async def inline_completion(ls: Server, params: InlineParams) -> Items:
     return await ls.newest.run(params.text_document.uri, suggest(ls, params))
 
 
+async def completion(ls: Server, params: t.CompletionParams) -> t.CompletionList:
+    """Answer an editor without inline completion, in time for what else its menu shows."""
+    document = ls.workspace.get_text_document(params.text_document.uri)
+    items: Items = []
+    with suppress(TimeoutError):
+        async with asyncio.timeout(ls.config.completion.menu_ms / 1000):
+            items = await ls.newest.run(document.uri, suggest(ls, as_inline(document, params)))
+    return menu.to_menu(items, document.language_id or "")
+
+
 async def did_show(ls: Server, params: Any) -> None:
     """Hear which item the editor shows."""
     ls.recorder.shown(protocol.read(params, protocol.OfItem).item.id)
@@ -320,7 +343,7 @@ async def explain(ls: Server, params: Any) -> dict[str, str]:
         position = t.Position(here.position.line, here.position.character)
         cursor = locate(ls, document, t.Range(position, position))
         reason = await ls.completer.explain(cursor.place)
-    return {"reason": reason, "text": TEXTS[reason]}
+    return {"reason": reason, "text": text_of(reason, ls.resume)}
 
 
 # -- commands ------------------------------------------------------------------------------------
@@ -401,6 +424,7 @@ def changed(ls: Server, uri: str, changes: Sequence[t.TextDocumentContentChangeE
     """End the question under way: its answer would be stale. See what became of the one shown."""
     text = ls.workspace.get_text_document(uri).source
     ls.completer.changed(uri, path_of(uri), text, line_of(changes))
+    ls.next_edit.history.changed(uri, text)
     ls.newest.cancel(uri)
     ls.recorder.changed(uri, text)
     ls.diagnostics.changed(uri, line_of(changes))
@@ -410,6 +434,7 @@ def closed(ls: Server, uri: str) -> None:
     """Forget a document."""
     ls.newest.cancel(uri)
     ls.completer.closed(uri)
+    ls.next_edit.history.closed(uri)
     ls.cursors.pop(uri, None)
     ls.recorder.closed(uri)
     ls.diagnostics.closed(uri)
@@ -439,6 +464,18 @@ async def suggest(ls: Server, params: InlineParams) -> Items:
     return [to_item(text, cursor.range, id) for text, id in zip(texts, ids, strict=True)]
 
 
+def as_inline(document: TextDocument, params: t.CompletionParams) -> InlineParams:
+    """Return the question of a menu as that for an item in place of the word before the cursor."""
+    at = params.position
+    word = menu.word_before(document.source[: offset_at(document, at)])
+    start = t.Position(at.line, at.character - document.position_codec.client_num_units(word))
+    context = t.InlineCompletionContext(
+        t.InlineCompletionTriggerKind.Automatic,
+        t.SelectedCompletionInfo(t.Range(start, at), word),
+    )
+    return InlineParams(context, params.text_document, at)
+
+
 def where(ls: Server, document: TextDocument, params: InlineParams) -> Cursor | None:
     """Return where to complete; None for a selected completion that no item could replace."""
     invoked = params.context.trigger_kind == t.InlineCompletionTriggerKind.Invoked
@@ -461,7 +498,7 @@ def locate(
 ) -> Cursor:
     """Return the place where a range of a document would be replaced by what is selected."""
     text = document.source
-    start, end = (offset_at(document, edge) for edge in (range.start, range.end))
+    start, end = offsets_of(document, range)
     place = Place(
         uri=document.uri,
         version=document.version or 0,

@@ -1,6 +1,7 @@
 """One connection: its frames in, decoded and handed on; what waits for the client out.
 
-It takes no decision about the model and keeps no request: both are the dispatcher's.
+It takes no decision about the model and keeps no request: both are the dispatcher's, and of kept
+conversations `conversations`'.
 """
 
 import asyncio
@@ -9,12 +10,12 @@ from collections.abc import Callable
 from typing import Protocol, assert_never
 
 import msgspec
+from aiohttp.web import Request as HttpRequest
+from aiohttp.web import WebSocketResponse, WSMsgType
 from msgspec import Struct
-from websockets.asyncio.server import ServerConnection
-from websockets.exceptions import ConnectionClosed
-from websockets.protocol import State
 
 from dgemma_lsp import wire
+from dgemma_lsp.conversations import ConversationHub
 from dgemma_lsp.dispatcher import Dispatcher
 from dgemma_lsp.errors import DgemmaError, InvalidRequest, TooLarge, UnsupportedProtocol
 from dgemma_lsp.outbox import Outbox
@@ -27,6 +28,7 @@ from dgemma_lsp.wire import (
     Hello,
     Request,
     Response,
+    Rewrite,
     Score,
     Status,
     Stop,
@@ -58,23 +60,28 @@ class Process(Protocol):
 class Session:
     """A connection from its first frame to its end.
 
-    `encode` is wire.encode_binary or wire.encode_json and tells which frames it takes.
+    `socket` is open, after `upgraded`. `encode` is wire.encode_binary or wire.encode_json and tells
+    which frames it takes.
     """
 
     def __init__(
         self,
         number: int,
-        connection: ServerConnection,
+        socket: WebSocketResponse,
+        upgraded: HttpRequest,
         *,
         encode: Callable[[Response], str | bytes],
         dispatcher: Dispatcher,
+        conversations: ConversationHub,
         process: Process,
     ) -> None:
         self._number = number
-        self._connection = connection
+        self._socket = socket
+        self._upgraded = upgraded
         self._frame_type = bytes if encode is wire.encode_binary else str
         self._outbox = Outbox(encode)
         self._dispatcher = dispatcher
+        self._conversations = conversations
         self._process = process
         self._wake = asyncio.Event()
         self._finished = False
@@ -84,12 +91,11 @@ class Session:
         writer = asyncio.create_task(self._write())
         try:
             if await self._greet():
-                async for frame in self._connection:
+                while (frame := await self._receive()) is not None:
                     self._take(frame)
-        except ConnectionClosed as exc:
-            _log.info("session %d: the connection broke: %s", self._number, exc)
         finally:
             self._dispatcher.disconnected(self._number)
+            self._conversations.disconnected(self._number)
             self.finish()
             await writer
 
@@ -101,15 +107,28 @@ class Session:
     def abort(self) -> None:
         """Close the connection at once."""
         self._finished = True
-        if self._connection.state is not State.CLOSED:  # asyncio cannot abort what is closed
-            self._connection.transport.abort()
+        if self._upgraded.transport is not None:  # it is closed already
+            self._upgraded.transport.abort()
 
     # From the client
+
+    async def _receive(self) -> str | bytes | None:
+        """Return the next frame, None after the last."""
+        message = await self._socket.receive()
+        match message.type:
+            case WSMsgType.TEXT | WSMsgType.BINARY:
+                frame: str | bytes = message.data
+                return frame
+            case WSMsgType.ERROR:
+                _log.info("session %d: the connection broke: %s", self._number, message.data)
+        return None
 
     async def _greet(self) -> bool:
         try:
             async with asyncio.timeout(HELLO_S):
-                frame = await self._connection.recv()
+                frame = await self._receive()
+            if frame is None:
+                return False
             hello = self._decode(frame)
             if not isinstance(hello, Hello):
                 raise InvalidRequest("the first message of a connection must be hello")
@@ -153,11 +172,15 @@ class Session:
     def _handle(self, message: Request) -> None:
         if not isinstance(message, Hello | Cancel) and self._in_flight(message.id):
             raise InvalidRequest(f"the id {message.id!r} is in flight already: choose another")
+        if isinstance(message, wire.ChatRequest):
+            self._conversations.take(self._number, message, self._send)
+            return
         match message:
-            case Complete() | Chat() | Generate() | Score():
+            case Complete() | Chat() | Generate() | Rewrite() | Score():
                 self._dispatcher.submit(self._number, message, self._send)
             case Cancel(id=id):
                 self._dispatcher.cancel(self._number, id)
+                self._conversations.cancel(self._number, id)
             case Status(id=id):
                 self._send(self._dispatcher.report(id, port=self._process.port))
                 self._send(Done(id=id, reason="reported"))
@@ -170,7 +193,9 @@ class Session:
                 assert_never(message)
 
     def _in_flight(self, id: str) -> bool:
-        return self._dispatcher.find(self._number, id) is not None
+        return self._dispatcher.find(self._number, id) is not None or self._conversations.holds(
+            self._number, id
+        )
 
     def _refuse(self, frame: str | bytes, error: DgemmaError) -> None:
         """Answer a frame that is taken no further.
@@ -206,10 +231,18 @@ class Session:
                     await self._wake.wait()
                     continue
                 async with asyncio.timeout(SEND_S):
-                    await self._connection.send(self._outbox.take())
-            await self._connection.close()
+                    await self._put_through(self._outbox.take())
+            async with asyncio.timeout(SEND_S):
+                await self._socket.close()
         except TimeoutError:
             _log.warning("session %d: nothing was read for %.0f s", self._number, SEND_S)
             self.abort()
-        except ConnectionClosed:
+        except ConnectionError:
             self._finished = True
+
+    async def _put_through(self, frame: str | bytes) -> None:
+        """Send a frame; returns when the client has read most of what was sent."""
+        if isinstance(frame, str):
+            await self._socket.send_str(frame)
+        else:
+            await self._socket.send_bytes(frame)

@@ -23,21 +23,24 @@ class Status(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Condition(Struct, kw_only=True):
     """What is known of daemon and model; `error` is what keeps both from working, "" for nothing.
 
-    `asked` counts the requests that the model has not answered yet.
+    `progress` is how much of the model is loaded, in percent, where that is known. `asked` counts
+    the requests that the model has not answered yet. `resume` is what the person would use.
     """
 
     model: str
     paused: bool = False
     linked: bool = False
     loading: ModelState = "loading"
+    progress: int | None = None
     error: str = ""
     asked: int = 0
+    resume: str = "dgemma.resume"
 
     @property
     def status(self) -> Status:
         """What to show; what a person has to act on goes first."""
         if self.paused:
-            return self._is("paused", "paused: run dgemma.resume to get completions again")
+            return self._is("paused", f"paused: {self.resume} brings completions back")
         if self.error:
             more = "" if DOCTOR in self.error else f"; {DOCTOR} tells more"
             return self._is("error", self.error + more)
@@ -45,9 +48,10 @@ class Condition(Struct, kw_only=True):
             return self._is("starting", "the daemon is being started")
         match self.loading:
             case "loading":
-                return self._is("loading", f"{self.model} is being loaded")
+                return self._is("loading", f"{self.model} is being loaded", self.progress)
             case "restarting":
-                return self._is("loading", f"{self.model} is being loaded again after it crashed")
+                text = f"{self.model} is being loaded again after it crashed"
+                return self._is("loading", text, self.progress)
             case "failed":
                 return self._is(
                     "error", f"{self.model} cannot be loaded; `dgemma doctor` tells why"
@@ -59,5 +63,5 @@ class Condition(Struct, kw_only=True):
             case _:
                 assert_never(self.loading)
 
-    def _is(self, state: State, text: str) -> Status:
-        return Status(state=state, text=text, model=self.model)
+    def _is(self, state: State, text: str, progress: int | None = None) -> Status:
+        return Status(state=state, text=text, progress=progress, model=self.model)

@@ -4,10 +4,11 @@ A connection begins with `Hello`, answered by `Welcome` (or by `Failed` with an 
 of the connection). Then requests, in any order and interleaved:
 
     Complete, Chat,
-    Generate           -> Draft* Block* and exactly one of Done, Failed
+    Generate, Rewrite  -> Draft* Block* and exactly one of Done, Failed
     Score              -> Scores Done, or Failed
     Status             -> Report Done
     Stop               -> Done, then the daemon goes down
+    those of wire_chat -> what they ask for, and exactly one of Done, Failed
     Cancel             -> nothing of its own; the request it names ends in Failed("cancelled"),
                           unless it has ended already
 
@@ -21,32 +22,25 @@ message that went away is never reused; unknown fields are ignored. Anything els
 Request parameters that vLLM has too carry its names without the `diffusion_` prefix.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
 from dgemma_lsp.errors import DgemmaError, InvalidRequest
+from dgemma_lsp.wire_chat import ChatRequest as ChatRequest
+from dgemma_lsp.wire_chat import ChatResponse as ChatResponse
+from dgemma_lsp.wire_types import Id as Id
+from dgemma_lsp.wire_types import ModelState as ModelState
+from dgemma_lsp.wire_types import Priority as Priority
+from dgemma_lsp.wire_types import Reason as Reason
+from dgemma_lsp.wire_types import Role as Role
+from dgemma_lsp.wire_types import Sampling as Sampling
+from dgemma_lsp.wire_types import Timings as Timings
+from dgemma_lsp.wire_types import Trigger as Trigger
 
 PROTOCOL = 1
 MAX_FRAME_BYTES = 4 * 1024 * 1024
-
-Id = Annotated[str, Meta(min_length=1, max_length=200)]
-Role = Literal["system", "user", "assistant"]
-Trigger = Literal["automatic", "invoked"]
-Priority = Literal["interactive", "bulk"]
-ModelState = Literal["loading", "ready", "restarting", "failed", "asleep"]
-Reason = Literal["eos", "length", "settled", "steps", "deadline", "reported", "stopping"]
-
-
-class Sampling(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a request may ask of the sampler; None leaves a value to the configuration or model."""
-
-    max_steps: Annotated[int, Meta(ge=1, le=1024)] | None = None
-    max_tokens: Annotated[int, Meta(ge=1, le=65536)] | None = None
-    canvas_length: Annotated[int, Meta(ge=8, le=4096)] | None = None
-    entropy_bound: Annotated[float, Meta(gt=0, le=1e9)] | None = None
-    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
 
 
 class Hello(Struct, frozen=True, kw_only=True, tag="hello"):
@@ -62,6 +56,8 @@ class Complete(Struct, frozen=True, kw_only=True, tag="complete"):
     `document` and `version` decide which request of several is the newest. `deadline_ms` counts
     from the daemon's receipt; at the deadline the stable part is the answer, or nothing.
     `previous` is what an earlier answer suggests at this place: the model starts from it.
+    Besides the `candidates`, `spares` more texts are told of those that were weighed anyway, for
+    who can judge them better than the model.
     Of the text `max_lines` lines will be shown (0: all); once they are settled they are the answer.
     """
 
@@ -73,6 +69,7 @@ class Complete(Struct, frozen=True, kw_only=True, tag="complete"):
     language: str = ""
     trigger: Trigger = "automatic"
     candidates: Annotated[int, Meta(ge=1, le=16)] = 1
+    spares: Annotated[int, Meta(ge=0, le=64)] = 0
     previous: str = ""
     max_lines: Annotated[int, Meta(ge=0, le=1000)] = 0
     priority: Priority = "interactive"
@@ -104,6 +101,32 @@ class Generate(Struct, frozen=True, kw_only=True, tag="generate"):
 
     id: Id
     prompt: Annotated[str, Meta(min_length=1)]
+    priority: Priority = "interactive"
+    deadline_ms: Annotated[int, Meta(ge=1, le=3_600_000)] | None = None
+    drafts: bool = False
+    sampling: Sampling = Sampling()
+
+
+class Part(Struct, frozen=True, omit_defaults=True):
+    """A piece of a text that is rewritten; one that is `kept` comes back as it is."""
+
+    text: str
+    kept: bool = False
+
+
+class Rewrite(Struct, frozen=True, kw_only=True, tag="rewrite"):
+    """Rewrite a text in place as `instruction` says: what is kept is pinned while the rest is made.
+
+    There is one `Block` for each part, with the part's index, in their order. `strength` is the
+    share of the present text that is noise at first, from a touch-up to 1, all of it. The new text
+    of a part is meant to be `length` times as long as the present one.
+    """
+
+    id: Id
+    instruction: Annotated[str, Meta(min_length=1)]
+    parts: Annotated[list[Part], Meta(min_length=1)]
+    strength: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    length: Annotated[float, Meta(gt=0, le=16)] = 1.0
     priority: Priority = "interactive"
     deadline_ms: Annotated[int, Meta(ge=1, le=3_600_000)] | None = None
     drafts: bool = False
@@ -154,7 +177,8 @@ class Welcome(Struct, frozen=True, kw_only=True, tag="welcome"):
 class Draft(Struct, frozen=True, kw_only=True, tag="draft"):
     """The best text of one block after one denoising step; replaces earlier drafts of the block.
 
-    The first `stable` characters of `text` have stopped changing.
+    The first `stable` characters of `text` have stopped changing. `turn` is that of a conversation
+    which the daemon keeps, else 0.
     """
 
     id: Id
@@ -163,6 +187,7 @@ class Draft(Struct, frozen=True, kw_only=True, tag="draft"):
     text: str
     stable: int = 0
     candidate: int = 0
+    turn: int = 0
 
 
 class Block(Struct, frozen=True, kw_only=True, tag="block"):
@@ -179,18 +204,7 @@ class Block(Struct, frozen=True, kw_only=True, tag="block"):
     stable: bool = True
     candidate: int = 0
     confidence: float | None = None
-
-
-class Timings(Struct, frozen=True, kw_only=True):
-    """Where the time went, in milliseconds, and how many tokens and denoising steps it bought."""
-
-    queue_ms: float = 0.0
-    prefill_ms: float = 0.0
-    denoise_ms: float = 0.0
-    total_ms: float = 0.0
-    prompt_tokens: int = 0
-    tokens: int = 0
-    steps: int = 0
+    turn: int = 0
 
 
 class Scores(Struct, frozen=True, kw_only=True, tag="scores"):
@@ -217,7 +231,13 @@ class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
 
 
 class Report(Struct, frozen=True, kw_only=True, tag="report"):
-    """How the daemon and the model are."""
+    """How the daemon and the model are.
+
+    `progress` is how much of the model's weights is loaded, in percent, while the state is
+    `loading` or `restarting` and the model process has told it.
+    `withdrawn` requests were taken back or superseded. `steps` are the denoising steps of all that
+    have ended, `withdrawn_steps` of them those for requests that were withdrawn.
+    """
 
     id: Id
     version: str
@@ -235,6 +255,16 @@ class Report(Struct, frozen=True, kw_only=True, tag="report"):
     queued: int = 0
     completed: int = 0
     failed: int = 0
+    withdrawn: int = 0
+    steps: int = 0
+    withdrawn_steps: int = 0
+    progress: int | None = None
+
+
+class Loading(Struct, frozen=True, kw_only=True, tag="loading"):
+    """Model process -> daemon: so many percent of the model's weights are loaded."""
+
+    progress: int
 
 
 class Ready(Struct, frozen=True, kw_only=True, tag="ready"):
@@ -253,11 +283,13 @@ class Unusable(Struct, frozen=True, kw_only=True, tag="unusable"):
     message: str
 
 
-Request = Hello | Complete | Chat | Generate | Score | Cancel | Status | Stop
-Response = Welcome | Draft | Block | Scores | Done | Failed | Report
-Job = Complete | Chat | Generate | Score
-ToModel = Complete | Chat | Generate | Score | Cancel
-FromModel = Ready | Unusable | Draft | Block | Scores | Done | Failed
+Request = (
+    Hello | Complete | Chat | Generate | Rewrite | Score | Cancel | Status | Stop | ChatRequest
+)
+Response = Welcome | Draft | Block | Scores | Done | Failed | Report | ChatResponse
+Job = Complete | Chat | Generate | Rewrite | Score
+ToModel = Complete | Chat | Generate | Rewrite | Score | Cancel
+FromModel = Loading | Ready | Unusable | Draft | Block | Scores | Done | Failed
 
 
 def failed(id: str, error: DgemmaError) -> Failed:

@@ -7,7 +7,7 @@ behind the user's back. No forward pass here.
 
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,13 +44,19 @@ class LoadedModel:
 
 
 def load(
-    name: str, *, device: str = "auto", dtype: str = "auto", quantize: Quantize = ""
+    name: str,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    quantize: Quantize = "",
+    told: Callable[[float], None] = lambda share: None,
 ) -> LoadedModel:
     """Load "nano", a local folder or a hub id.
 
     `device` "auto" takes the accelerators where there are any; `dtype` "auto" means bfloat16, but
     float32 on a CPU without instructions for it. `quantize` packs the layers' weights, experts
-    included, in 4 or 8 bits; a checkpoint that is stored quantized is loaded as it is.
+    included, in 4 or 8 bits; a checkpoint that is stored quantized is loaded as it is. `told` hears
+    which share of the weights is in memory, from 0 to 1, as it grows.
     Raises UnusableModel with one line that says what to do.
     """
     from transformers import AutoTokenizer
@@ -62,7 +68,8 @@ def load(
         with quiet():
             config = _config(name, source)
             options = _options(name, config, where, wanted, quantize)
-            model = _model(name, source, options)
+            with counted(told):
+                model = _model(name, source, options)
             tokenizer = AutoTokenizer.from_pretrained(source)
     except torch.OutOfMemoryError as exc:
         raise UnusableModel(
@@ -176,6 +183,32 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(level)
         if bar:
             logging.enable_progress_bar()
+
+
+@contextmanager
+def counted(told: Callable[[float], None]) -> Iterator[None]:
+    """Tell which share of a checkpoint's weights is loaded, where transformers would draw a bar."""
+    from transformers.utils import logging
+
+    def hook(make: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        # It draws bars of other things too, such as files that are fetched.
+        if args and options.get("desc") == "Loading weights":
+            return _counting(args[0], told)
+        return make(*args, **options)
+
+    before = logging.set_tqdm_hook(hook)
+    try:
+        yield
+    finally:
+        logging.set_tqdm_hook(before)
+
+
+def _counting(weights: Iterable[Any], told: Callable[[float], None]) -> Iterator[Any]:
+    all_of_them = list(weights)
+    for done, weight in enumerate(all_of_them):
+        told(done / len(all_of_them))
+        yield weight
+    told(1.0)
 
 
 def params_from_checkpoint(model: Any) -> SamplingParams:

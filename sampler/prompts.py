@@ -189,6 +189,21 @@ class Prompts:
         )
         return ids
 
+    def rewriting(self, instruction: str, text: str) -> list[int]:
+        """Return the turn that asks for a text to be rewritten, and the opened reply to it.
+
+        Raises InvalidParameter where the model takes no instructions.
+        """
+        if self.family != "instruct":
+            raise InvalidParameter(
+                "this model only goes on with a text and takes no instructions, so it cannot "
+                "rewrite one; set model.name to one that chats"
+            )
+        marks = fence(text)
+        ask = f"{instruction}\n{marks}\n{text}\n{marks}\nReply with the new text alone, fenced so."
+        opened = self.encode(f"{marks}\n")
+        return [*self._render(["user"], [self.encode(ask)]), *opened]
+
     def _render(self, roles: list[str], contents: list[list[int]]) -> list[int]:
         """Return turns of encoded contents by the chat template, up to behind the empty thought.
 

@@ -8,11 +8,13 @@ command a line:
     /fail TEXT     fail with TEXT           /hang        wait until cancelled, or freed by /free
     /free          end every job that hangs /deaf        wait for ever, ignoring Cancel
     /crash         die with exit code 3     /garbage     write what is no frame
+    /holds N       fail where the turns of a chat have more than N characters
 
 Any other script is a block with the script itself. A job ends in Done after its last line. The
 model's name scripts the loading: "fake" is ready at once; "fake-unusable" never will be;
-"fake-crash" dies; "fake-waits:FIFO" loads until something is written to FIFO; "fake-stubborn:FILE"
-is ready, writes its process id to FILE and ignores the end of its input and SIGTERM.
+"fake-crash" dies; "fake-waits:FIFO" says 45 % and loads until something is written to FIFO;
+"fake-stubborn:FILE" is ready, writes its process id to FILE and ignores the end of its input and
+SIGTERM.
 """
 
 import os
@@ -51,6 +53,7 @@ def load(name: str) -> None:
     if kind == "fake-crash":
         os._exit(3)
     if kind == "fake-waits":
+        write(wire.Loading(progress=45))
         Path(file).read_bytes()
     if kind == "fake-stubborn":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -66,6 +69,8 @@ def script_of(job: wire.Job) -> str:
             return last.content
         case wire.Score(texts=[script, *_]):
             return script
+        case wire.Rewrite(parts=[first, *_]):
+            return first.text
     raise AssertionError(job)
 
 
@@ -84,6 +89,11 @@ def play(job: wire.Job) -> None:
                         write(wire.Draft(id=job.id, block=block, step=step, text=text, stable=step))
             case "/fail":
                 return write(wire.Failed(id=job.id, code="model_failed", message=rest))
+            case "/holds":
+                assert isinstance(job, wire.Chat)
+                if sum(len(turn.content) for turn in job.messages) > int(rest):
+                    told = f"it holds {rest} characters"
+                    return write(wire.Failed(id=job.id, code="too_large", message=told))
             case "/hang" | "/deaf":
                 HANGING[job.id] = command == "/hang"
                 return None

@@ -1,10 +1,12 @@
 """For tests of the daemon: the real one over the scripted model process, and clients for it."""
 
 import asyncio
+import json
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from http.client import HTTPConnection
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,19 @@ from dgemma_lsp import config as configuration
 from dgemma_lsp import daemon, wire
 from dgemma_lsp.config import Config, Paths
 from dgemma_lsp.runtime import Endpoint
-from dgemma_lsp.wire import Block, Chat, Complete, Done, Failed, Generate, Hello, Report, Turn
+from dgemma_lsp.wire import (
+    Block,
+    Chat,
+    Complete,
+    Done,
+    Failed,
+    Generate,
+    Hello,
+    Part,
+    Report,
+    Rewrite,
+    Turn,
+)
 
 
 @pytest.fixture
@@ -88,7 +102,9 @@ class Client:
 
 @asynccontextmanager
 async def on_socket(paths: Paths) -> AsyncIterator[Client]:
-    async with unix_connect(str(paths.socket), compression=None) as connection:
+    async with unix_connect(
+        str(paths.socket), compression=None, max_size=wire.MAX_FRAME_BYTES
+    ) as connection:
         client = Client(connection, wire.encode_binary)
         await client.send(Hello(protocol=wire.PROTOCOL, client="test"))
         assert isinstance(await client.receive(), wire.Welcome)
@@ -104,11 +120,29 @@ async def on_loopback(paths: Paths) -> AsyncIterator[Client]:
     there = endpoint(paths)
     header = {"Authorization": f"Bearer {there.token}"}
     url = f"ws://127.0.0.1:{there.port}/"
-    async with connect(url, additional_headers=header, compression=None) as connection:
+    async with connect(
+        url, additional_headers=header, compression=None, max_size=wire.MAX_FRAME_BYTES
+    ) as connection:
         client = Client(connection, wire.encode_json)
         await client.send(Hello(protocol=wire.PROTOCOL, client="test"))
         assert isinstance(await client.receive(), wire.Welcome)
         yield client
+
+
+async def get(paths: Paths, path: str, **headers: str) -> tuple[int, dict[str, str], Any]:
+    """The status, the headers and the JSON of an answer; "{token}" becomes the token."""
+
+    def ask() -> tuple[int, dict[str, str], Any]:
+        there = endpoint(paths)
+        connection = HTTPConnection("127.0.0.1", there.port)
+        named = {name: value.format(token=there.token) for name, value in headers.items()}
+        connection.request("GET", path.format(token=there.token), headers=named)
+        answer = connection.getresponse()
+        told = answer.status, dict(answer.headers), json.loads(answer.read())
+        connection.close()
+        return told
+
+    return await asyncio.to_thread(ask)
 
 
 NUMBERS = count()
@@ -126,6 +160,10 @@ def chat(id: str, script: str, **options: Any) -> Chat:
 
 def generate(id: str, script: str, **options: Any) -> Generate:
     return Generate(id=id, prompt=script, **options)
+
+
+def rewrite(id: str, script: str, **options: Any) -> Rewrite:
+    return Rewrite(id=id, instruction="Shorten.", parts=[Part(script)], **options)
 
 
 def texts(answers: list[wire.Response]) -> list[str]:

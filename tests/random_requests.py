@@ -9,11 +9,15 @@ from collections import Counter, deque
 
 from dgemma_lsp.errors import DaemonStopping
 from dgemma_lsp.scheduler import PATIENCE, Action, Reply, Scheduler, Start, Stop
-from dgemma_lsp.wire import Chat, Complete, Generate, Job, Turn
+from dgemma_lsp.wire import Chat, Complete, Generate, Job, Part, Rewrite, Turn
 
 SORTS = ("complete", "chat", "bulk")  # the most urgent first
 MIXES = [(3, 1, 1), (8, 1, 1), (8, 2, 0), (1, 3, 3), (1, 1, 8)]  # of the sorts
-KINDS = {"complete": [Complete], "chat": [Chat, Generate], "bulk": [Complete, Chat, Generate]}
+KINDS = {
+    "complete": [Complete],
+    "chat": [Chat, Generate, Rewrite],
+    "bulk": [Complete, Chat, Generate, Rewrite],
+}
 SESSIONS = 3
 STEPS = 5  # of the longest job
 
@@ -258,5 +262,7 @@ class World:
             return Chat(id=key, messages=[Turn(role="user", content="x")], priority=priority)
         if kind is Generate:
             return Generate(id=key, prompt="x", priority=priority)
+        if kind is Rewrite:
+            return Rewrite(id=key, instruction="x", parts=[Part("x")], priority=priority)
         document, version = self.rng.choice("vwxyz"), self.rng.randrange(9)
         return Complete(id=key, document=document, version=version, prefix="", priority=priority)

@@ -28,7 +28,7 @@ class ScriptedDaemon:
     What is inside ends with TimeoutError where it hangs.
     """
 
-    def __init__(self, socket: Path, script: Script) -> None:
+    def __init__(self, socket: Path, script: Script, *, patience_s: float = 60) -> None:
         self.socket = socket
         self.script = script
         self.greeting: wire.Response | None = wire.Welcome(
@@ -39,7 +39,7 @@ class ScriptedDaemon:
         self._changed = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: Server | None = None
-        self._guard = asyncio.timeout(60)
+        self._guard = asyncio.timeout(patience_s)
 
     async def __aenter__(self) -> "ScriptedDaemon":
         await self._guard.__aenter__()

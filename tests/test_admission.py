@@ -1,5 +1,5 @@
 import pytest
-from live_daemon import configured, endpoint, paths, serving
+from live_daemon import configured, endpoint, get, paths, serving
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -47,3 +47,19 @@ async def test_a_page_of_an_allowed_origin_comes_in_with_the_token(paths: Paths)
         async with connect(url, additional_headers={"Origin": "http://localhost:3000"}) as page:
             await page.send(wire.encode_json(Hello(protocol=wire.PROTOCOL)))
             assert isinstance(wire.decode_response(await page.recv()), wire.Welcome)
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "LocalHost:80", "[::1]:80", "[::1]"])
+async def test_a_page_of_the_daemon_itself_comes_in_by_any_name_of_this_machine(
+    paths: Paths, name: str
+) -> None:
+    async with serving(paths):
+        told = await get(paths, "/nowhere?token={token}", Host=name, Origin=f"http://{name}")
+        assert told[0] == 404
+
+
+@pytest.mark.parametrize("name", ["rebound.example", "127.0.0.1.example.com:80", "localhost.:80"])
+async def test_a_name_that_was_made_to_point_here_does_not_come_in(paths: Paths, name: str) -> None:
+    async with serving(paths):
+        told = await get(paths, "/nowhere?token={token}", Host=name, Origin=f"http://{name}")
+        assert told[0] == 403

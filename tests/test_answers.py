@@ -80,6 +80,17 @@ def test_drafts_come_only_when_asked_for_one_for_each_candidate_and_step(answers
     ]
 
 
+def test_spare_texts_are_others_each_once_and_change_nothing_of_the_candidates(nano):
+    answers = Answers(*nano, Config(completion=Completion(drawn=6)))
+    alone = of(wire.Block, run(answers, complete(candidates=2)))
+    told = of(wire.Block, run(answers, complete(candidates=2, spares=3)))
+    assert told[:2] == alone
+    spares = [block.text for block in told[2:]]
+    assert 0 < len(spares) <= 3
+    assert len(set(spares)) == len(spares)
+    assert [block.candidate for block in told] == list(range(len(told)))
+
+
 def test_the_tokens_counted_are_those_of_the_text_that_is_given(answers):
     messages = run(answers, complete(candidates=2))
     given = sum(len(answers.prompts.encode(b.text)) for b in of(wire.Block, messages))
@@ -210,3 +221,14 @@ def test_scoring_comes_after_what_people_wait_for(answers):
 def test_a_text_that_the_model_cannot_hold_is_not_scored(answers):
     with pytest.raises(TooLarge, match="shorten"):
         answers.answer(wire.Score(id="c", texts=["word " * 5000]))
+
+
+@pytest.mark.parametrize("suffix", ["", SUFFIX])
+def test_a_hole_is_no_longer_than_what_was_asked_for(nano, suffix):
+    answers = Answers(*nano, Config())
+    asked = complete(suffix=suffix, candidates=3, sampling=wire.Sampling(max_tokens=3))
+    texts = [block.text for block in of(wire.Block, run(answers, asked))]
+    assert len(texts) == 3
+    for text in texts:
+        # What is healed, a word at most, belongs to the hole and not to the text.
+        assert len(answers.prompts.encode(text)) <= 4

@@ -11,7 +11,14 @@ ROOT = Path(__file__).parent.parent
 APPLICATION = sorted((ROOT / "dgemma_lsp").glob("*.py"))
 MODULES = [*APPLICATION, *sorted((ROOT / "sampler").rglob("*.py"))]
 
-COMMON = {"wire", "config", "errors", ""}  # "" is the package itself: its version
+COMMON = {
+    "wire",
+    "wire_chat",
+    "wire_types",
+    "config",
+    "errors",
+    "",
+}  # "" is the package itself: its version
 
 # What a module of dgemma_lsp may import of dgemma_lsp, besides COMMON.
 INSIDE = {
@@ -20,12 +27,32 @@ INSIDE = {
     "cli": {"*"},
     "config": set(),
     "wire": set(),
+    "wire_chat": set(),
+    "wire_types": set(),
+    "wire_schema": set(),
     "errors": set(),
     "context": set(),
     "ghost": set(),
+    "syntax": set(),
     "suggestions": set(),
     "scheduler": set(),
-    "chat": set(),
+    "chat": {"checkpoints"},
+    "chat_text": set(),
+    "chat_export": {"chat_text"},
+    "chat_store": set(),
+    "chat_file": {"chat_store"},
+    "audience": set(),
+    "answering": {"audience", "chat", "chat_file", "chat_store", "dispatcher"},
+    "conversations": {
+        "answering",
+        "audience",
+        "chat",
+        "chat_export",
+        "chat_file",
+        "chat_store",
+        "chat_text",
+        "dispatcher",
+    },
     "worker": set(),
     "client": set(),
     "server": {
@@ -34,28 +61,50 @@ INSIDE = {
         "contact",
         "diagnostics",
         "drafts",
+        "inline_edit",
+        "menu",
+        "next_edit",
         "outcome_log",
         "outcomes",
         "overlay",
         "protocol",
         "quiet",
         "recorder",
+        "rewrite_handlers",
         "status",
     },
+    "rewrite_handlers": {"contact", "ignores", "modes", "protocol", "rewriter", "writing"},
+    "rewriter": {"client", "modes", "writing"},
+    "writing": {"context", "ghost", "in_place", "modes", "prose"},
+    "in_place": {"locks", "modes", "prose"},
+    "modes": set(),
+    "prose": set(),
+    "locks": set(),
+    "write_file": {"at_cursor", "context", "linking", "modes", "rewriter", "settings", "writing"},
     "completer": {
         "ahead",
         "client",
         "contact",
         "context",
+        "definitions",
         "drafts",
-        "ghost",
         "ignores",
         "neighbours",
         "pace",
         "quiet",
         "runs",
         "suggestions",
+        "verdict",
+        "follow",
+        "history",
     },
+    "definitions": {"imports"},
+    "imports": set(),
+    "inline_edit": {"follow", "next_edit", "protocol", "quiet"},
+    "next_edit": {"client", "contact", "context", "follow", "history", "quiet"},
+    "history": {"edits", "follow"},
+    "follow": {"edits"},
+    "verdict": {"client", "ghost", "quiet", "syntax"},
     "diagnostics": {"accepted", "client", "contact", "passages", "proofreader"},
     "proofreader": {"corrections", "english", "familiar", "passages", "verdicts"},
     "verdicts": {"corrections"},
@@ -83,29 +132,47 @@ INSIDE = {
     "ignores": set(),
     "status": set(),
     "protocol": {"context"},
+    "menu": set(),
     "edits": set(),
     "outcomes": {"edits"},
     "outcome_log": {"outcomes"},
     "recorder": {"outcome_log", "outcomes"},
     "stats": {"outcomes"},
-    "daemon": {"admission", "dispatcher", "runtime", "session", "worker"},
+    "daemon": {
+        "admission",
+        "conversations",
+        "dispatcher",
+        "loopback",
+        "runtime",
+        "session",
+        "worker",
+    },
     "admission": set(),
-    "session": {"dispatcher", "outbox"},
+    "loopback": {"admission", "dispatcher", "http_errors", "infill_api", "openai_api"},
+    "infill_api": {"asking", "dispatcher", "http_errors", "infill_types"},
+    "infill_types": {"context", "ghost", "neighbours", "stops"},
+    "openai_api": {"asking", "dispatcher", "http_errors", "openai_types"},
+    "openai_types": {"context", "stops"},
+    "asking": {"dispatcher"},
+    "stops": set(),
+    "http_errors": set(),
+    "session": {"conversations", "dispatcher", "outbox"},
     "dispatcher": {"inflight", "jobs", "scheduler", "worker"},
     "jobs": {"chat"},
     "inflight": set(),
     "outbox": set(),
     "runtime": set(),
     "model_process": {"answers"},
-    "answers": set(),
+    "answers": {"rewrite_answers"},
+    "rewrite_answers": set(),
     "progress": set(),
     "checkpoints": set(),
     "settings": {"checkpoints", "overlay", "runtime"},
     "overlay": set(),
-    "linking": {"client", "settings"},
+    "linking": {"client", "control", "settings"},
     "control": {"client"},
-    "at_cursor": {"client", "context", "ghost"},
-    "bench": {"at_cursor", "client"},
+    "at_cursor": {"client", "context", "quiet", "verdict"},
+    "bench": {"at_cursor", "client", "syntax"},
     "batch": {
         "batch_files",
         "batch_lines",
@@ -120,15 +187,34 @@ INSIDE = {
     "batch_lines": {"at_cursor", "client"},
     "batch_progress": {"control"},
     "batch_queue": set(),
+    "keystrokes": {"edits"},
+    "replay": {"control", "edits", "keystrokes", "protocol", "replay_figures", "settings"},
+    "replay_figures": {"outcomes"},
     "tune": {"at_cursor", "bench", "client"},
     "tune_plot": {"tune"},
     "demo": {"client", "context", "ghost", "progress"},
     "doctor": {"checkpoints", "client", "control", "linking"},
-    "terminal_chat": {"checkpoints", "progress", "runtime"},
+    "chat_commands": set(),
+    "chat_copy": set(),
+    "chat_link": {"chat_copy", "runtime"},
+    "chat_prompt": {"chat_commands"},
+    "terminal_chat": {
+        "at_cursor",
+        "chat_commands",
+        "chat_copy",
+        "chat_link",
+        "chat_text",
+        "progress",
+    },
 }
 
 # Who may import a package that is heavy or that belongs to one duty; nobody else does.
-IN_THE_MODEL_PROCESS = {"sampler", "dgemma_lsp.model_process", "dgemma_lsp.answers"}
+IN_THE_MODEL_PROCESS = {
+    "sampler",
+    "dgemma_lsp.model_process",
+    "dgemma_lsp.answers",
+    "dgemma_lsp.rewrite_answers",
+}
 RESERVED = {
     "torch": IN_THE_MODEL_PROCESS,
     "transformers": IN_THE_MODEL_PROCESS,
@@ -141,26 +227,59 @@ RESERVED = {
         "sampler.train.editor",
         "sampler.train.evaluate",
         "sampler.train.humaneval",
+        "sampler.train.next_edits",
         "sampler.train.proofreader",
         "sampler.train.quality",
     },
-    "pygls": {"dgemma_lsp.server", "dgemma_lsp.protocol", "dgemma_lsp.diagnostics"},
-    "lsprotocol": {"dgemma_lsp.server", "dgemma_lsp.protocol", "dgemma_lsp.diagnostics"},
+    "prompt_toolkit": {"dgemma_lsp.chat_prompt"},
+    "sqlite3": {"dgemma_lsp.chat_store"},
+    # The replay is an editor: it speaks the other side of the protocol.
+    "pygls": {
+        "dgemma_lsp.diagnostics",
+        "dgemma_lsp.server",
+        "dgemma_lsp.protocol",
+        "dgemma_lsp.replay",
+        "dgemma_lsp.inline_edit",
+        "dgemma_lsp.rewrite_handlers",
+    },
+    "lsprotocol": {
+        "dgemma_lsp.diagnostics",
+        "dgemma_lsp.inline_edit",
+        "dgemma_lsp.menu",
+        "dgemma_lsp.server",
+        "dgemma_lsp.protocol",
+        "dgemma_lsp.replay",
+        "dgemma_lsp.rewrite_handlers",
+    },
+    "markdown_it": {"dgemma_lsp.prose"},
     "spellchecker": {"dgemma_lsp.english"},
     "websockets": {
+        "dgemma_lsp.client",
+        "dgemma_lsp.chat_link",
+    },
+    "aiohttp": {
         "dgemma_lsp.daemon",
         "dgemma_lsp.session",
         "dgemma_lsp.admission",
-        "dgemma_lsp.client",
-        "dgemma_lsp.terminal_chat",
+        "dgemma_lsp.asking",
+        "dgemma_lsp.http_errors",
+        "dgemma_lsp.infill_api",
+        "dgemma_lsp.loopback",
+        "dgemma_lsp.openai_api",
     },
     "matplotlib": {"dgemma_lsp.tune_plot"},
     "plotext": {"dgemma_lsp.tune_plot"},
-    "tomlkit": {"dgemma_lsp.tune"},
+    "tomlkit": {"dgemma_lsp.replay", "dgemma_lsp.tune"},
     "click": {"dgemma_lsp.cli", "sampler.bench", "sampler.train"},
 }
 
 PURE = [
+    "audience",
+    "chat_commands",
+    "chat_copy",
+    "chat_export",
+    "chat_text",
+    "wire_schema",
     "scheduler",
     "context",
     "ghost",
@@ -174,12 +293,26 @@ PURE = [
     "quiet",
     "stats",
     "status",
+    "verdict",
+    "follow",
+    "imports",
+    "history",
     "chat",
     "jobs",
     "inflight",
+    "keystrokes",
     "outbox",
+    "infill_types",
+    "openai_types",
+    "stops",
+    "replay_figures",
     "batch_lines",
     "batch_queue",
+    "in_place",
+    "locks",
+    "modes",
+    "prose",
+    "writing",
     "corrections",
     "familiar",
     "passages",
@@ -245,11 +378,11 @@ def test_a_reserved_package_is_imported_only_where_it_belongs(path: Path) -> Non
             )
 
 
-@pytest.mark.parametrize("name", ["wire", "config", "errors"])
+@pytest.mark.parametrize("name", sorted(COMMON - {""}))
 def test_what_everyone_imports_needs_the_standard_library_and_msgspec_only(name: str) -> None:
     path = ROOT / "dgemma_lsp" / f"{name}.py"
     assert packages(path) <= sys.stdlib_module_names | {"msgspec", "dgemma_lsp"}
-    assert siblings(path) <= {"wire", "config", "errors"} - {name}
+    assert siblings(path) <= COMMON - {name, ""}
 
 
 @pytest.mark.parametrize("name", ["canvas", "params"])
@@ -262,7 +395,8 @@ def test_canvas_and_params_never_import_transformers(name: str) -> None:
 
 def test_the_command_line_imports_a_process_only_inside_its_subcommand() -> None:
     top = siblings(ROOT / "dgemma_lsp" / "cli.py", top_only=True)
-    assert top & {"daemon", "server", "worker", "model_process", "answers"} == set()
+    processes = {"daemon", "server", "worker", "model_process", "answers", "rewrite_answers"}
+    assert top & processes == set()
 
 
 @pytest.mark.parametrize("name", PURE)

@@ -75,30 +75,37 @@ def test_the_model_reads_unix_line_ends_and_as_much_as_the_options_say() -> None
     assert (request.language, request.max_lines) == ("python", 9)
 
 
+REQUEST = at_cursor.request(
+    FILE, "", 0, Options(), candidates=2, deadline_ms=None, sampling=Sampling()
+)
+
+
 def answer(*texts: str, reason: Reason = "settled") -> Completion:
     timings = Timings(steps=4, total_ms=12.34)
     return Completion(texts=list(texts), reason=reason, timings=timings, steps=4, stable=True)
 
 
 def test_candidates_that_are_alike_or_empty_are_shown_once_or_not() -> None:
-    found = at_cursor.insertion(answer("", "b = 2", "c = 3", "b = 2"), "a\n", 2, Options(), "nano")
+    given = answer("", "b = 2", "c = 3", "b = 2")
+    found = at_cursor.insertion(given, REQUEST, "a\n", 2, Options(), "nano")
     assert (found.text, found.candidates) == ("b = 2", ["b = 2", "c = 3"])
     assert (found.steps, found.ms, found.model, found.stable) == (4, 12.3, "nano", True)
 
 
 def test_the_inserted_text_has_the_line_ends_of_the_file() -> None:
     text = "def f():\r\n    \r\n"
-    found = at_cursor.insertion(answer("a = 1\n    return a"), text, 14, Options(), "nano")
+    given = answer("a = 1\n    return a")
+    found = at_cursor.insertion(given, REQUEST, text, 14, Options(), "nano")
     assert found.text == "a = 1\r\n    return a"
 
 
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        (answer(""), "left the place empty"),
+        (answer(""), "leaves this place empty"),
         (answer("", reason="deadline"), "deadline"),
         (answer("a"), "repeats"),
     ],
 )
 def test_an_empty_answer_is_explained(given: Completion, why: str) -> None:
-    assert why in at_cursor.why_empty(given, Options())
+    assert why in at_cursor.why_empty(given, "a\n", 2, Options())

@@ -1,6 +1,6 @@
 import pytest
 
-from dgemma_lsp.chat import prepare
+from dgemma_lsp.chat import NANO_NOTE, Conversation, model_notice, prepare, shorten
 from dgemma_lsp.errors import InvalidRequest
 from dgemma_lsp.wire import Turn
 
@@ -71,3 +71,45 @@ def test_turns_that_make_no_conversation_are_refused_with_their_place(
 ) -> None:
     with pytest.raises(InvalidRequest, match=message):
         prepare(turns(*sent), system="", history_chars=1000)
+
+
+@pytest.mark.parametrize(
+    ("read", "left"),
+    [
+        (["u:aaaa", "a:bbbb", "u:cccc", "a:dddd", "u:eeee"], ["u:eeee"]),
+        (["s:aa", "u:aaaa", "a:bb", "u:cc", "a:dd", "u:eeee"], ["s:aa", "u:eeee"]),
+        (["u:aaaaaaaa", "a:b", "u:c", "a:d", "u:e"], ["u:c", "a:d", "u:e"]),
+        (["u:a", "a:b", "u:cccccccc"], ["u:cccccccc"]),
+        (["s:aa", "u:eeee"], None),
+        (["u:eeee"], None),
+    ],
+)
+def test_what_the_model_does_not_hold_is_cut_to_about_half(
+    read: list[str], left: list[str] | None
+) -> None:
+    said = [*turns("u:old", "a:old"), *turns(*[word for word in read if word[0] != "s"])]
+    shorter = shorten(said, Conversation(turns(*read)))
+    if left is None:
+        assert shorter is None
+        return
+    assert shorter is not None
+    assert shorter.turns == turns(*left)
+    cut = len(said) - sum(word[0] != "s" for word in left)
+    assert shorter.notice == (
+        f"the oldest {cut} of {len(said)} turns were cut: the model holds no more"
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "answered", "notice"),
+    [
+        ("nano", set(), NANO_NOTE),
+        ("nano", {"nano"}, ""),
+        ("nano", {"other"}, NANO_NOTE),
+        ("other", set(), ""),
+    ],
+)
+def test_nano_is_told_of_where_it_has_not_answered_before(
+    model: str, answered: set[str], notice: str
+) -> None:
+    assert model_notice(model, answered) == notice

@@ -132,11 +132,11 @@ def test_complete_prints_the_inserted_text_alone(dgemma: Command, source: Path) 
     assert two == (0, "y = 2\n--- candidate 2 ---\nz = 3\n", "")
 
 
-def test_an_empty_answer_is_no_error(dgemma: Command, source: Path) -> None:
+def test_an_empty_answer_is_no_error_and_says_why(dgemma: Command, source: Path) -> None:
     with in_background(lambda: ScriptedDaemon(prepared(dgemma), answering(" \n"))):
         plain = dgemma("complete", source, "--line", 3, "--column", 0)
         as_json = dgemma("complete", source, "--line", 3, "--column", 0, "--json")
-    assert plain == (0, "", "")
+    assert plain == (0, "", "nothing to insert: the model leaves this place empty\n")
     assert as_json.code == 0
     assert json.loads(as_json.out)["text"] == ""
     assert json.loads(as_json.out)["candidates"] == []
@@ -234,7 +234,7 @@ def test_status_of_a_running_daemon(dgemma: Command) -> None:
     assert outcome.code == 0
     assert f"ws://127.0.0.1:{daemon.port}" in outcome.out
     assert (report["running"], report["model"], report["port"]) == (True, "nano", daemon.port)
-    assert report["requests"] == {"running": 0, "queued": 0, "completed": 0, "failed": 0}
+    assert set(report["requests"].values()) == {0}
 
 
 def test_a_port_in_use_is_named(dgemma: Command, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from scripted_daemon import Script, ScriptedDaemon, Send, answering, silent
 
 from dgemma_lsp import client, wire
@@ -163,7 +164,7 @@ async def test_where_it_is_quiet_nobody_is_asked_but_by_a_person(bench: Setting)
         completion=ALONE,
         editor=Editor(languages_off=["markdown"], files_off=["*.txt"], max_file_chars=20),
     )
-    async with bench(answering("1"), config) as one:
+    async with bench(answering("z"), config) as one:
         quiet: list[tuple[str, dict[str, Any], str]] = [
             ("x = ¦", {"language": "markdown"}, "language-off"),
             ("x = ¦", {"path": Path("/a.txt")}, "file-off"),
@@ -175,7 +176,7 @@ async def test_where_it_is_quiet_nobody_is_asked_but_by_a_person(bench: Setting)
             assert await one.completer.explain(place(marked, **values)) == reason
         assert one.asked == []
         for marked, values, _ in quiet:
-            assert await one.texts(marked, **values, invoked=True) == ["1"]
+            assert await one.texts(marked, **values, invoked=True) == ["z"]
 
 
 async def test_a_paused_server_and_a_left_out_file_are_quiet_for_everybody(
@@ -403,6 +404,17 @@ async def test_what_is_prepared_is_given_up_when_anything_else_is_asked(bench: S
         assert (await other).texts == ["bar"]
 
 
+async def test_what_is_shown_can_be_typed_while_the_next_is_prepared(bench: Setting) -> None:
+    held = Held("foo", "(1)")
+    async with bench(held, PREPARING) as one:
+        question = asyncio.create_task(one.completer.complete(place("x = ¦\n")))
+        await held.answer()
+        assert (await question).texts == ["foo"]
+        await one.daemon.heard_of(wire.Complete, 2)
+        one.completer.changed(URI, None, "x = f\n", 0)
+        assert await one.texts("x = f¦\n") == ["oo"]
+
+
 async def test_what_is_prepared_starts_no_daemon(
     bench: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -492,3 +504,15 @@ async def test_a_draft_that_is_given_up_has_an_end_too(bench: Setting) -> None:
         one.completer.changed(URI, None, "y\n", 0)
         assert (await question).reason == "overtaken"
         assert (await one.drafts.get())[1] == Drafted("", 0, final=True)
+
+
+async def test_the_model_reads_what_the_file_imports_if_it_is_to(
+    bench: Setting, tmp_path: Path
+) -> None:
+    (tmp_path / "one.py").write_text("def first(a): ...\n")
+    config = replace(CONFIG, completion=replace(ALONE, imports_chars=100))
+    async with bench(answering("1"), config) as one:
+        await one.texts("from .one import first\nx = ¦\n", path=tmp_path / "me.py")
+        [asked] = one.asked
+    assert asked.prefix.startswith("# imported\ndef first(a): ...\n\n# ")
+    assert asked.prefix.endswith("me.py\nfrom .one import first\nx = ")

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from scripted_daemon import ScriptedDaemon, Send, silent
 
@@ -73,7 +74,10 @@ async def test_a_model_that_is_being_loaded_is_looked_at_until_it_is_ready(heard
     async def script(message: wire.Request, send: Send) -> None:
         assert isinstance(message, wire.Status)
         state = states.pop(0)
-        await send(wire.Report(id=message.id, version="1", model="scripted", state=state))
+        report = wire.Report(id=message.id, version="1", model="scripted", state=state)
+        if state == "restarting":
+            report = msgspec.structs.replace(report, progress=45)
+        await send(report)
         await send(wire.Done(id=message.id, reason="reported"))
 
     async with ScriptedDaemon(heard.paths.socket, script) as daemon:
@@ -84,6 +88,7 @@ async def test_a_model_that_is_being_loaded_is_looked_at_until_it_is_ready(heard
             "scripted is being loaded",
             "scripted is being loaded again after it crashed",
         ]
+        assert [status.progress for status in heard.shown] == [None, None, 45, None]
         assert states == []
 
 

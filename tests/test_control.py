@@ -35,7 +35,7 @@ def test_a_duration_is_told_in_two_units(seconds: float, text: str) -> None:
 def test_the_lines_are_aligned_and_leave_out_what_is_not() -> None:
     bare = control.lines(report())
     full = control.lines(report(detail="died", restarts=2, port=8, device="cpu", model_pid=9))
-    assert [line.split()[0] for line in bare] == ["daemon", "model", "requests"]
+    assert [line.split()[0] for line in bare] == ["daemon", "model", "requests", "steps"]
     assert [line.split()[0] for line in full] == [
         "daemon",
         "model",
@@ -43,15 +43,24 @@ def test_the_lines_are_aligned_and_leave_out_what_is_not() -> None:
         "restarts",
         "chat",
         "requests",
+        "steps",
     ]
     assert {line[9] for line in full} == {" "}
     assert " " not in {line[10] for line in full}
 
 
+def test_it_is_told_how_much_of_the_model_is_loaded() -> None:
+    [_, model, *_] = control.lines(report(state="loading", progress=45))
+    assert model == "model     nano, loading (45 %)"
+
+
 def test_the_fields_for_a_program_tell_running_apart_from_running_requests() -> None:
     fields = control.fields(report(running=3))
     assert fields["running"] is True
-    assert fields["requests"] == {"running": 3, "queued": 0, "completed": 0, "failed": 0}
+    requests = fields["requests"]
+    assert isinstance(requests, dict)
+    assert requests == dict.fromkeys(requests, 0) | {"running": 3}
+    assert {"completed", "withdrawn", "steps", "withdrawn_steps"} < set(requests)
     assert control.fields(None) == {"running": False}
 
 

@@ -16,6 +16,7 @@ from live_daemon import (
     on_loopback,
     on_socket,
     paths,
+    rewrite,
     serving,
     texts,
 )
@@ -31,7 +32,7 @@ __all__ = ["paths"]
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-@pytest.mark.parametrize("make", [complete, chat, generate])
+@pytest.mark.parametrize("make", [complete, chat, generate, rewrite])
 async def test_a_request_is_answered_on_both_listeners(
     paths: Paths, transport: Any, make: Any
 ) -> None:
@@ -71,6 +72,19 @@ async def test_scoring_is_taken_back_like_any_other_request(paths: Paths) -> Non
         await idle(client)
 
 
+async def test_the_report_counts_steps_and_those_for_withdrawn_requests(paths: Paths) -> None:
+    async with serving(paths), on_socket(paths) as client:
+        await client.ask(complete("done", "/echo x"))
+        await client.send(complete("withdrawn", "/drafts 3\n/hang", drafts=True))
+        drafts = [await client.receive() for _ in range(3)]
+        assert all(isinstance(draft, Draft) for draft in drafts)
+        await client.send(Cancel(id="withdrawn"))
+        await client.until_end("withdrawn")
+        report = await client.report()
+    assert (report.completed, report.withdrawn, report.failed) == (1, 1, 0)
+    assert (report.steps, report.withdrawn_steps) == (5, 3)
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 async def test_drafts_reach_the_client_that_asked_for_them_and_no_other(
     paths: Paths, wanted: bool
@@ -95,6 +109,18 @@ async def test_requests_sent_while_the_model_loads_are_answered_when_it_is_ready
         await asyncio.to_thread(fifo.write_bytes, b"go")
         answers = await client.until_end("1", "2")
     assert (texts(answers["1"]), texts(answers["2"])) == (["x"], ["y"])
+
+
+async def test_how_much_of_the_model_is_loaded_is_reported_until_it_is_ready(
+    paths: Paths,
+) -> None:
+    fifo = paths.runtime.parent / "fifo"
+    os.mkfifo(fifo)
+    async with serving(paths, configured(f"fake-waits:{fifo}")), on_socket(paths) as client:
+        await client.report_when(lambda report: report.progress == 45)
+        await asyncio.to_thread(fifo.write_bytes, b"go")
+        ready = await client.report_when(lambda report: report.state == "ready")
+    assert ready.progress is None
 
 
 async def test_two_connections_with_the_same_ids_are_answered_each_for_itself(
@@ -195,7 +221,7 @@ async def test_a_cancel_of_a_request_that_has_ended_is_answered_by_nothing(paths
         await client.report()  # the next message is the report
 
 
-@pytest.mark.parametrize("make", [complete, chat, generate])
+@pytest.mark.parametrize("make", [complete, chat, generate, rewrite])
 async def test_at_the_deadline_the_stable_part_of_the_newest_draft_is_the_answer(
     paths: Paths, make: Any
 ) -> None:
@@ -344,7 +370,7 @@ async def test_after_a_thousand_random_cancels_the_daemon_is_idle_and_each_reque
                     "deadline_ms": rng.choice([None, 1, 10, 60_000]),
                     "drafts": rng.random() < 0.5,
                 }
-                make = rng.choice([complete, complete, complete, chat, generate])
+                make = rng.choice([complete, complete, complete, chat, generate, rewrite])
                 document = {"document": rng.choice("abc")} if make is complete else {}
                 await client.send(make(id, script, **document, **options))
                 if rng.random() < 0.5:

@@ -38,8 +38,8 @@ def test_a_hole_is_filled_with_what_the_application_makes_of_the_models_answer(e
         for _, event in editor.engine.step():
             told += answer.tell(event) if isinstance(event, Event) else []
     told = [message for message in told if isinstance(message, wire.Block)]
-    whole = client.gathered([*told, answer.done()], 2)
-    given = at_cursor.insertion(whole, document, HOLE.start, CONFIG.completion, "")
+    whole = client.gathered([*told, answer.done()], 2, request.spares)
+    given = at_cursor.insertion(whole, request, document, HOLE.start, CONFIG.completion, "")
     fill = editor.fill(HOLE, steps=3, seed=0, candidates=2)
     assert (fill.text, fill.candidates) == (given.text, given.candidates)
 

@@ -2,7 +2,7 @@ import json
 from typing import Any
 
 import pytest
-from live_daemon import chat, complete, generate, on_socket, paths, serving, texts
+from live_daemon import chat, complete, generate, on_socket, paths, rewrite, serving, texts
 from msgspec.structs import replace
 
 from dgemma_lsp import config as configuration
@@ -32,7 +32,7 @@ async def test_what_the_client_left_open_is_taken_from_the_configuration(paths: 
     assert json.loads(text)["prompt"] == "/job"
 
 
-@pytest.mark.parametrize("make", [complete, chat, generate])
+@pytest.mark.parametrize("make", [complete, chat, generate, rewrite])
 def test_what_the_client_said_wins_over_the_configuration(make: Any) -> None:
     config = Config(
         completion=configuration.Completion(steps=7),
@@ -49,8 +49,9 @@ def test_what_the_client_said_wins_over_the_configuration(make: Any) -> None:
         complete("1", "x", "d", previous="y", max_lines=3, priority="bulk", drafts=True),
         generate("1", "x", priority="bulk"),
         chat("1", "x", priority="bulk"),
+        rewrite("1", "x", priority="bulk", strength=0.5, length=2.0),
     ],
-    ids=["complete", "generate", "chat"],
+    ids=["complete", "generate", "chat", "rewrite"],
 )
 def test_what_else_the_client_said_reaches_the_model_as_it_is(message: wire.Job) -> None:
     config = Config(chat=configuration.Chat(max_tokens=11))
@@ -58,7 +59,7 @@ def test_what_else_the_client_said_reaches_the_model_as_it_is(message: wire.Job)
     assert replace(job, id=message.id, sampling=message.sampling) == message
 
 
-@pytest.mark.parametrize("make", [complete, chat, generate])
+@pytest.mark.parametrize("make", [complete, chat, generate, rewrite])
 @pytest.mark.parametrize(
     ("drafts", "deadline_ms", "asked"),
     [(False, None, False), (True, None, True), (False, 100, True), (True, 100, True)],

@@ -44,6 +44,6 @@ async def test_a_daemon_with_another_model_than_the_given_one_is_refused(dgemma:
 async def test_nothing_is_said_about_waiting_where_nobody_looks(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    async with linking.waiting("loading"):
-        pass
+    async with linking.waiting("loading") as tell:
+        tell("half loaded")
     assert capsys.readouterr() == ("", "")

@@ -83,6 +83,20 @@ def test_the_automatic_dtype_is_bfloat16_where_it_has_instructions(
     assert loading.pick_dtype("auto", device) == expected
 
 
+def test_the_share_of_the_weights_that_is_loaded_is_told_as_it_grows():
+    told = []
+    load("nano", told=told.append)
+    assert (told[0], told[-1]) == (0.0, 1.0)
+    assert told == sorted(told)
+    assert len(told) > 20
+
+
+def test_loading_leaves_the_bars_of_others_as_they_were():
+    before = logging.set_tqdm_hook(None)
+    load("nano")
+    assert logging.set_tqdm_hook(before) is None
+
+
 def test_a_folder_loads_like_a_name(nano_copy):
     assert load(str(nano_copy)).max_positions == load("nano").max_positions == 1152
 

@@ -270,28 +270,36 @@ def start(config):
     body = msgspec.msgpack.encode(config)
     process.stdin.write(struct.pack(">I", len(body)) + body)
     process.stdin.flush()
-    return process, wire.decode_from_model(read_frame(process.stdout))
+    said = wire.decode_from_model(read_frame(process.stdout))
+    loaded = []
+    while isinstance(said, wire.Loading):
+        loaded.append(said.progress)
+        said = wire.decode_from_model(read_frame(process.stdout))
+    return process, loaded, said
 
 
 def test_the_process_says_that_it_is_ready_and_ends_with_its_stdin():
-    process, ready = start(Config())
+    process, loaded, ready = start(Config())
     with process:
         assert isinstance(ready, wire.Ready)
         assert (ready.model, ready.device, ready.pid) == ("nano", "cpu", process.pid)
+        assert (loaded[0], loaded[-1]) == (0, 100)
+        assert loaded == sorted(set(loaded))
         process.stdin.close()
         assert process.wait(60) == 0
 
 
 def test_the_process_says_why_a_model_cannot_be_used(tmp_path):
-    process, answer = start(Config(model=Model(name=str(tmp_path))))
+    process, loaded, answer = start(Config(model=Model(name=str(tmp_path))))
     with process:
+        assert loaded == []
         assert isinstance(answer, wire.Unusable)
         assert str(tmp_path) in answer.message
         process.stdin.close()
 
 
 def test_a_killed_process_ends_its_stdout():
-    process, _ = start(Config())
+    process, _, _ = start(Config())
     with process:
         os.kill(process.pid, signal.SIGKILL)
         assert read_frame(process.stdout) is None

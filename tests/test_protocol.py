@@ -1,3 +1,4 @@
+import random
 from pathlib import Path
 from typing import Any
 
@@ -5,6 +6,7 @@ import pytest
 from lsprotocol import types as t
 from pygls.exceptions import JsonRpcInvalidParams
 
+from dgemma_lsp.context import split_lines
 from dgemma_lsp.protocol import (
     CELL_SCHEME,
     EditorDocument,
@@ -14,6 +16,7 @@ from dgemma_lsp.protocol import (
     OfPart,
     cells_above,
     line_of,
+    make_converter,
     offset_at,
     path_of,
     read,
@@ -43,6 +46,40 @@ def test_a_position_is_the_offset_that_editors_mean(
 ) -> None:
     document = EditorDocument(URI, text, 1)
     assert offset_at(document, t.Position(line, character)) == len(prefix)
+
+
+PIECES = ["", "a", "😋é", "\n", "\r", "\r\n", "\n\n", "b\rc\nd", "\x0c", "end\n"]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_document_after_many_changes_is_what_the_editor_has(seed: int) -> None:
+    chooser = random.Random(seed)
+    text = "".join(chooser.choices(PIECES, k=12))
+    workspace = EditorWorkspace(None, t.TextDocumentSyncKind.Incremental)
+    workspace.put_text_document(t.TextDocumentItem(URI, "python", 1, text))
+    document = workspace.get_text_document(URI)
+    for _ in range(60):
+        lines = list(split_lines(text))
+        if not lines or lines[-1].endswith(("\r", "\n")):
+            lines.append("")
+        edges = sorted(chooser.choices(range(len(lines)), k=2))
+        ends = [len(lines[line].rstrip("\r\n")) for line in edges]
+        columns = [chooser.randint(0, end) for end in ends]
+        if edges[0] == edges[1]:
+            columns.sort()
+        offsets = [
+            len("".join(lines[:line])) + column for line, column in zip(edges, columns, strict=True)
+        ]
+        units = [
+            len(lines[line][:column].encode("utf-16-le")) // 2
+            for line, column in zip(edges, columns, strict=True)
+        ]
+        first, last = (t.Position(*edge) for edge in zip(edges, units, strict=True))
+        added = chooser.choice(PIECES)
+        document.apply_change(t.TextDocumentContentChangePartial(t.Range(first, last), added))
+        text = text[: offsets[0]] + added + text[offsets[1] :]
+        assert document.source == text
+        assert document.lines == split_lines(text)
 
 
 def changed(line: int) -> t.TextDocumentContentChangePartial:
@@ -140,3 +177,22 @@ def test_nothing_is_above_what_is_no_cell() -> None:
     workspace = EditorWorkspace(None)
     workspace.put_text_document(t.TextDocumentItem("file:///a.py", "python", 1, "a"))
     assert cells_above(workspace, workspace.get_text_document("file:///a.py")) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "draws"),
+    [
+        pytest.param({}, False, id="nothing"),
+        pytest.param({"inlineCompletion": {"dynamicRegistration": True}}, True, id="an object"),
+        pytest.param({"inlineCompletion": {}}, True, id="an empty object"),
+        pytest.param({"inlineCompletion": None}, True, id="null, as lsp-mode says it"),
+    ],
+)
+def test_an_editor_says_in_either_way_that_it_has_inline_completion(
+    said: dict[str, Any], draws: bool
+) -> None:
+    params = {"processId": None, "rootUri": None, "capabilities": {"textDocument": said}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
+    read = make_converter().structure(message, t.InitializeRequest)
+    assert read.params.capabilities.text_document is not None
+    assert (read.params.capabilities.text_document.inline_completion is not None) == draws

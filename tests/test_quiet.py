@@ -12,6 +12,8 @@ from dgemma_lsp.quiet import (
     Reason,
     Rejections,
     inside_word,
+    resuming,
+    text_of,
     why_quiet,
 )
 
@@ -65,6 +67,21 @@ def test_a_word_goes_on_where_a_letter_a_digit_or_an_underscore_follows(
 def test_every_reason_has_a_line_for_a_person() -> None:
     assert set(TEXTS) == set(get_args(Reason))
     assert all(text and "\n" not in text for text in TEXTS.values())
+
+
+@pytest.mark.parametrize(
+    ("editor", "what"),
+    [
+        ("Neovim", "`:DGemma resume`"),
+        ("Visual Studio Code", "`DGemma: Resume Completions`"),
+        ("code-server", "`DGemma: Resume Completions`"),
+        ("emacs", "the command dgemma.resume"),
+        ("", "the command dgemma.resume"),
+    ],
+)
+def test_a_person_is_told_what_resumes_completion_in_their_editor(editor: str, what: str) -> None:
+    assert resuming(editor) == what
+    assert what in text_of("paused", what)
 
 
 def test_a_dismissal_is_remembered_by_document_and_text_before_it() -> None:

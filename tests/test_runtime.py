@@ -9,7 +9,7 @@ import pytest
 from dgemma_lsp import runtime
 from dgemma_lsp.config import Paths
 from dgemma_lsp.errors import UserError
-from dgemma_lsp.runtime import Endpoint, only_daemon, prepare_folder, write_endpoint
+from dgemma_lsp.runtime import Endpoint, only_daemon, prepare_folder, write_private
 
 
 @pytest.fixture
@@ -115,8 +115,8 @@ async def test_a_lock_that_cannot_be_made_is_told(paths: Paths) -> None:
 def test_the_endpoint_is_written_whole_and_for_the_user_alone(paths: Paths) -> None:
     old = os.umask(0)
     try:
-        write_endpoint(paths.endpoint, Endpoint(port=1, token="a", pid=2))
-        write_endpoint(paths.endpoint, Endpoint(port=3, token="b", pid=4))
+        write_private(paths.endpoint, Endpoint(port=1, token="a", pid=2))
+        write_private(paths.endpoint, Endpoint(port=3, token="b", pid=4))
     finally:
         os.umask(old)
     assert msgspec.json.decode(paths.endpoint.read_bytes()) == {"port": 3, "token": "b", "pid": 4}
@@ -126,4 +126,4 @@ def test_the_endpoint_is_written_whole_and_for_the_user_alone(paths: Paths) -> N
 
 def test_an_endpoint_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be written"):
-        write_endpoint(tmp_path / "missing" / "endpoint.json", Endpoint(port=1, token="", pid=1))
+        write_private(tmp_path / "missing" / "endpoint.json", Endpoint(port=1, token="", pid=1))

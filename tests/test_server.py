@@ -21,6 +21,7 @@ from dgemma_lsp.config import Editor as EditorOptions
 from dgemma_lsp.ignores import NAME
 from dgemma_lsp.outcome_log import OutcomeLog
 from dgemma_lsp.outcomes import Ended
+from dgemma_lsp.verdict import SPARES
 
 URI = "file:///tmp/a%20b/wörld.py"
 # What is prepared meanwhile is another request, for which a test must ask.
@@ -116,6 +117,11 @@ class Editor:
         protocol._result_types[id] = protocol.get_result_type(method)
         protocol._send_data({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
         return future  # type: ignore[return-value]
+
+    async def until_ready(self) -> None:
+        """Wait until the server, whose status was asked for, has its daemon."""
+        while not any(status.state == "ready" for status in self.statuses):
+            await self.client.wait_for_notification(protocol.STATUS)
 
     async def told(self) -> str:
         """Wait until the user was told something; return the last of it."""
@@ -285,6 +291,7 @@ async def test_a_request_says_what_the_daemon_must_know(folder: Path) -> None:
             language="elvish",
             trigger="invoked",
             candidates=4,
+            spares=SPARES,
             max_lines=7,
             deadline_ms=777,
             drafts=True,
@@ -391,6 +398,107 @@ async def test_a_request_that_cannot_be_read_is_answered_and_the_next_one_too(fo
                 await one.send(t.TEXT_DOCUMENT_INLINE_COMPLETION, params)
         assert texts(await one.ask(0, 4)) == ["y"]
         assert not one.client.messages
+
+
+# -- editors without inline completion -----------------------------------------------------------
+
+DRAWS = t.ClientCapabilities(
+    text_document=t.TextDocumentClientCapabilities(
+        inline_completion=t.InlineCompletionClientCapabilities()
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "offered"),
+    [
+        pytest.param(DRAWS, False, id="an editor with ghost text"),
+        pytest.param(t.ClientCapabilities(), True, id="an editor without"),
+    ],
+)
+async def test_a_menu_is_offered_to_an_editor_that_shows_no_ghost_text(
+    folder: Path, capabilities: t.ClientCapabilities, offered: bool
+) -> None:
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", silent),
+        editor(folder, capabilities=capabilities) as one,
+    ):
+        provider = one.result.capabilities.completion_provider
+        assert (provider is not None) == offered
+
+
+def menu_of(one: Editor, line: int, character: int, uri: str = URI) -> asyncio.Future[Any]:
+    params = {
+        "textDocument": {"uri": uri},
+        "position": {"line": line, "character": character},
+        "context": {"triggerKind": 1},
+    }
+    return one.send(t.TEXT_DOCUMENT_COMPLETION, params)
+
+
+WORD = 'f("日本 😋"); grö'
+
+
+@pytest.mark.parametrize(
+    ("encoding", "start", "end"), [("utf-8", 18, 22), ("utf-16", 12, 15), ("utf-32", 11, 14)]
+)
+async def test_an_item_of_a_menu_replaces_the_word_in_the_units_of_the_editor(
+    folder: Path, encoding: str, start: int, end: int
+) -> None:
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("ße = 1")) as daemon,
+        editor(folder, capabilities=speaking(encoding)) as one,
+    ):
+        one.open(f"a\n{WORD}\nb\n")
+        answer = await menu_of(one, 1, end)
+        asked = await completes(daemon)
+        assert (asked.prefix, asked.trigger) == (f"a\n{WORD}", "automatic")
+        [item] = answer.items
+        here = t.Range(t.Position(1, start), t.Position(1, end))
+        assert item.text_edit == t.TextEdit(here, "größe = 1")
+        assert item.label == item.filter_text == "größe = 1"
+        # Typed on, it is filtered by the editor and the model is not asked again.
+        one.change("ß", t.Range(here.end, here.end))
+        width = {"utf-8": 2}.get(encoding, 1)
+        [item] = (await menu_of(one, 1, end + width)).items
+        assert item.text_edit.new_text == "größe = 1"
+        assert len([m for m in daemon.heard if isinstance(m, wire.Complete)]) == 1
+
+
+async def test_a_menu_does_not_wait_for_a_slow_model_and_shows_its_answer_at_the_next_key(
+    folder: Path,
+) -> None:
+    released = asyncio.Event()
+
+    async def script(message: wire.Request, send: Send) -> None:
+        await released.wait()
+        await answering("y + 1")(message, send)
+
+    config = Config(model=CONFIG.model, completion=Completion(prefetch=False, menu_ms=200))
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", script) as daemon,
+        editor(folder, config) as one,
+    ):
+        one.open("x = ")
+        in_time = await menu_of(one, 0, 4)
+        assert in_time.is_incomplete and not in_time.items
+        one.change("y", t.Range(t.Position(0, 4), t.Position(0, 4)))
+        released.set()
+        while not (items := (await menu_of(one, 0, 5)).items):
+            pass
+        assert [item.text_edit.new_text for item in items] == ["y + 1"]
+        assert len(await daemon.heard_of(wire.Complete)) == 1
+
+
+async def test_an_item_taken_from_a_menu_is_counted(folder: Path) -> None:
+    async with ScriptedDaemon(folder / "daemon.sock", answering("th * 2")), editor(folder) as one:
+        one.open("x = wid")
+        [item] = (await menu_of(one, 0, 7)).items
+        one.change(item.text_edit.new_text, item.text_edit.range)
+        params = t.ExecuteCommandParams(item.command.command, arguments=item.command.arguments)
+        await one.client.workspace_execute_command_async(params)
+        [end] = recorded(folder)
+        assert (end.outcome, end.chars) == ("accepted", 9)
 
 
 # -- notebooks -----------------------------------------------------------------------------------

@@ -4,9 +4,11 @@ import asyncio
 import io
 import os
 import pty
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from pathlib import Path
 from subprocess import Popen
 
 import msgspec
@@ -15,79 +17,207 @@ from command import Command, dgemma
 from rich.console import Console
 
 from dgemma_lsp import control, wire
+from dgemma_lsp.chat import NANO_NOTE
+from dgemma_lsp.chat_link import ChatLink
 from dgemma_lsp.config import Config
-from dgemma_lsp.errors import DaemonUnavailable, ModelFailed, Unauthorized
 from dgemma_lsp.progress import Progress
-from dgemma_lsp.runtime import write_endpoint
-from dgemma_lsp.terminal_chat import Conversation, connection, last_lines, read_endpoint, talk
+from dgemma_lsp.terminal_chat import Talk, converse, last_lines
 
 __all__ = ["dgemma"]
 
 
 class Screen:
-    """A conversation whose answers and remarks are kept apart as plain text."""
+    """A talk whose answers and remarks are kept apart as plain text."""
 
     def __init__(self, command: Command, out: io.StringIO | None = None) -> None:
         self.out, self.aside = out or io.StringIO(), io.StringIO()
-        self.conversation = Conversation(
-            command.paths, lambda: None, Console(file=self.out), Console(file=self.aside)
-        )
+        self.link = ChatLink(command.paths, lambda: None)
+        self.talk = Talk(self.link, Console(file=self.out), Console(file=self.aside, width=200))
+
+    def type(self, *lines: str | BaseException) -> tuple[str, str]:
+        """Type these lines and then Ctrl-D; return what came of it, and the remarks."""
+        waiting = iter(lines)
+
+        def read_line(prompt: str, text: str) -> str:
+            line = next(waiting, EOFError())
+            if isinstance(line, BaseException):
+                raise line
+            return text + line
+
+        for stream in (self.out, self.aside):
+            stream.seek(0)
+            stream.truncate()
+        converse(self.talk, read_line)
+        return self.out.getvalue(), self.aside.getvalue()
 
 
 @pytest.fixture
 def screen(dgemma: Command) -> Iterator[Screen]:
     with dgemma.real_daemon():
-        yield Screen(dgemma)
+        screen = Screen(dgemma)
+        with closing(screen.link):
+            yield screen
+
+
+def read_by_model(out: str) -> list[tuple[str, str]]:
+    """The turns that the model read, as `/job` tells them."""
+    job = msgspec.json.decode(out[out.index("{") :], type=wire.Chat)
+    return [(turn.role, turn.content) for turn in job.messages]
 
 
 def test_an_answer_is_printed_and_joins_the_conversation(screen: Screen) -> None:
-    screen.conversation.ask("/echo one")
-    screen.conversation.ask("/job")
-    job = msgspec.json.decode(screen.out.getvalue().split("\n")[1], type=wire.Chat)
-    assert screen.out.getvalue().startswith("one\n")
-    assert [(turn.role, turn.content) for turn in job.messages[-3:]] == [
-        ("user", "/echo one"),
-        ("assistant", "one"),
-        ("user", "/job"),
-    ]
-    assert not job.drafts
+    out, _ = screen.type("//echo one", "//job")
+    assert out.startswith("one\n")
+    assert read_by_model(out) == [("user", "/echo one"), ("assistant", "one"), ("user", "/job")]
 
 
-def test_a_failed_question_does_not_join_the_conversation(screen: Screen) -> None:
-    with pytest.raises(ModelFailed, match="no luck"):
-        screen.conversation.ask("/fail no luck")
-    assert screen.conversation.turns == []
-
-
-def test_an_empty_answer_is_told_and_does_not_join_the_conversation(screen: Screen) -> None:
-    screen.conversation.ask("/drafts 2")
-    assert screen.aside.getvalue() == "the model answered nothing\n"
-    assert screen.conversation.turns == []
-
-
-def test_nano_is_introduced_with_its_limits(screen: Screen) -> None:
-    screen.conversation.introduce()
-    assert screen.aside.getvalue() == (
-        "nano is a small code model; it does not converse. "
-        "For chat use --model google/diffusiongemma-26B-A4B-it\n"
+def test_what_fails_is_told_and_the_talk_goes_on(screen: Screen) -> None:
+    out, aside = screen.type(
+        "//fail no luck", "", KeyboardInterrupt(), "/fly", "//drafts 2", "\0", "//echo two"
     )
+    assert out.splitlines()[-1] == "two"
+    for told in [
+        "dgemma: no luck",
+        "dgemma: /fly: no such command",
+        "the model answered nothing",
+        "dgemma: the message is no text: character 1 is U+0000",
+    ]:
+        assert told in aside
+
+
+def test_nano_is_told_of_once_in_a_conversation_and_beside_the_answer(screen: Screen) -> None:
+    out, aside = screen.type("//echo one", "//echo two", "/new", "//echo three")
+    assert out == "one\ntwo\nthree\n"
+    assert aside.count(NANO_NOTE) == 2
+
+
+def listed(aside: str) -> list[tuple[str, str]]:
+    return re.findall(r"\d\d:\d\d  (.+)  \((\d+) turns\)", aside)
+
+
+def test_conversations_are_listed_opened_named_branched_and_deleted(screen: Screen) -> None:
+    screen.type("//echo one", "/title Ones", "/new Twos", "//echo two")
+    _, aside = screen.type("/list")
+    assert listed(aside) == [("Twos", "2"), ("Ones", "2")]
+
+    out, aside = screen.type("/open 2", "/branch", "//job", "/title Branch", "/list")
+    assert "Ones  (2 turns)" in aside
+    assert read_by_model(out.splitlines()[-1])[:2] == [("user", "/echo one"), ("assistant", "one")]
+    assert listed(aside) == [("Branch", "4"), ("Twos", "2"), ("Ones", "2")]
+
+    _, aside = screen.type("/delete 2", "/delete", "/list", "/delete 2")
+    assert aside.count("deleted") == 2
+    assert listed(aside) == [("Ones", "2")]
+    assert "dgemma: 2: no number of the list (1 to 1)" in aside
+
+
+def test_the_whole_conversation_is_shown_again(screen: Screen) -> None:
+    screen.type("//echo one", "//fail no luck")
+    out, aside = screen.type("/show")
+    assert out == "one\n"
+    assert [line for line in aside.splitlines() if line != NANO_NOTE][1:-1] == [
+        "> /echo one",
+        "> /fail no luck",
+        "(failed)",
+    ]
+
+
+def test_an_answer_is_made_anew_and_a_question_put_differently(screen: Screen) -> None:
+    out, _ = screen.type("//echo one", "/regenerate", "/edit /echo two", "/edit", " and three")
+    assert out == "one\none\ntwo\ntwo and three\n"
+    out, _ = screen.type("//job")
+    assert [content for _, content in read_by_model(out)] == [
+        "/echo two and three",
+        "two and three",
+        "/job",
+    ]
+
+
+def test_files_and_lines_of_them_are_read_with_the_next_question(
+    screen: Screen, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.py"
+    file.write_text("x = 1\ny = 2\n")
+    out, aside = screen.type(f"/attach {file}:2-2", "//echo one", "//job")
+    assert f"{file}, line 2 is read with your next question" in aside
+    contents = [content for _, content in read_by_model(out)]
+    assert contents[0] == f"{file}, line 2:\n```py\ny = 2\n```\n\n/echo one"
+    assert contents[-1] == "/job"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"), [(b"\x7fELF\0", "binary"), (b"\xff\xfe", "UTF-8"), (None, "no such file")]
+)
+def test_what_is_no_text_cannot_be_attached(
+    screen: Screen, tmp_path: Path, content: bytes | None, told: str
+) -> None:
+    file = tmp_path / "a.out"
+    if content is not None:
+        file.write_bytes(content)
+    _, aside = screen.type(f"/attach {file}")
+    (line,) = [line for line in aside.splitlines() if line.startswith("dgemma: ")]
+    assert told in line
+
+
+def test_a_system_prompt_is_set_before_and_within_a_conversation(screen: Screen) -> None:
+    out, _ = screen.type("/system Be brief.", "//job", "/system", "//job")
+    first, second = out.splitlines()
+    assert read_by_model(first)[0] == ("system", "Be brief.")
+    assert read_by_model(second)[0] == ("user", "/job")
+
+
+def test_a_conversation_is_exported_into_a_file_that_is_new(screen: Screen, tmp_path: Path) -> None:
+    markdown, as_json = tmp_path / "a.md", tmp_path / "a.json"
+    _, aside = screen.type(
+        "//echo שלום", f"/export {markdown}", f"/export {as_json}", f"/export {markdown}"
+    )
+    assert markdown.read_text(encoding="utf-8").endswith("שלום\n")
+    assert len(msgspec.json.decode(as_json.read_bytes())["turns"]) == 2
+    assert f"dgemma: {markdown}: cannot be written: File exists" in aside
+
+
+@pytest.mark.parametrize("command", ["/regenerate", "/edit x", "/branch", "/show", "/export a.md"])
+def test_a_command_that_needs_a_conversation_says_so(screen: Screen, command: str) -> None:
+    _, aside = screen.type(command)
+    assert "dgemma: nothing has been said yet in this conversation" in aside
 
 
 class Interrupting(io.StringIO):
     """Ctrl-C comes while the first piece of the answer is written."""
 
+    struck = False
+
     def write(self, text: str) -> int:
-        raise KeyboardInterrupt
+        if text == "one" and not self.struck:
+            self.struck = True
+            raise KeyboardInterrupt
+        return super().write(text)
 
 
-def test_ctrl_c_takes_the_request_back_and_keeps_what_was_final(dgemma: Command) -> None:
+def test_ctrl_c_stops_the_answer_and_keeps_what_was_final(dgemma: Command) -> None:
     with dgemma.real_daemon():
         screen = Screen(dgemma, Interrupting())
-        with pytest.raises(KeyboardInterrupt):
-            screen.conversation.ask("/echo one\n/hang")
+        with closing(screen.link):
+            _, aside = screen.type("//echo one\n/hang", "/show")
         report = asyncio.run(idle_report(dgemma))
     assert report.failed == 0  # taken back, not failed
-    assert [turn.content for turn in screen.conversation.turns] == ["/echo one\n/hang", "one"]
+    assert "stopped" in aside
+    assert "one" in screen.out.getvalue()
+
+
+def test_the_last_conversation_goes_on(dgemma: Command) -> None:
+    with dgemma.real_daemon():
+        assert dgemma("chat", "/echo one").out == "one\n"
+        assert dgemma("chat", "--continue", "/job").code == 0
+        outcome = dgemma("chat", "--continue", "/job")
+    assert [content for _, content in read_by_model(outcome.out)][:2] == ["/echo one", "one"]
+
+
+def test_a_first_conversation_has_none_to_go_on_with(dgemma: Command) -> None:
+    with dgemma.real_daemon():
+        outcome = dgemma("chat", "--continue", "/echo one")
+    assert outcome.out == "one\n"
+    assert "there is no conversation yet" in outcome.err
 
 
 async def idle_report(dgemma: Command) -> wire.Report:
@@ -98,20 +228,6 @@ async def idle_report(dgemma: Command) -> wire.Report:
             assert report is not None
             if report.running == report.queued == 0:
                 return report
-
-
-def test_talking_goes_on_after_errors_and_ends_with_the_input(screen: Screen) -> None:
-    lines = iter(["/fail no luck", "", KeyboardInterrupt(), "/echo two"])
-
-    def read_line(prompt: str) -> str:
-        line = next(lines, EOFError())
-        if isinstance(line, BaseException):
-            raise line
-        return line
-
-    talk(screen.conversation, read_line)
-    assert screen.out.getvalue() == "two\n"
-    assert "dgemma: no luck" in screen.aside.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -126,19 +242,6 @@ def test_one_question_gets_one_answer_on_stdout(
     assert (outcome.code, outcome.out) == (0, expected)
 
 
-def test_a_wrong_token_is_refused(dgemma: Command) -> None:
-    with dgemma.real_daemon():
-        real = read_endpoint(dgemma.paths)
-        write_endpoint(dgemma.paths.endpoint, msgspec.structs.replace(real, token="wrong"))
-        with pytest.raises(Unauthorized, match="401"), connection(dgemma.paths):
-            pass
-
-
-def test_without_a_daemon_there_is_no_endpoint(dgemma: Command) -> None:
-    with pytest.raises(DaemonUnavailable, match=r"endpoint\.json"):
-        read_endpoint(dgemma.paths)
-
-
 def test_only_the_end_of_a_long_answer_is_drawn_with_what_may_change_dimmed() -> None:
     console = Console(file=io.StringIO(), width=10, height=5)
     progress = Progress(final="1\n2\n3\n4\n", draft="five six seven", stable=4)
@@ -149,12 +252,16 @@ def test_only_the_end_of_a_long_answer_is_drawn_with_what_may_change_dimmed() ->
     assert drawn.plain[min(span.start for span in drawn.spans) :].strip() == "six \nseven"
 
 
+# What a terminal is told when a line is asked for, and when the prompt is drawn.
+PASTES_IN_BRACKETS, SHOWS_CURSOR = b"\x1b[?2004h", b"\x1b[?25h"
+
+
 def test_in_a_terminal_ctrl_c_ends_the_answer_and_ctrl_d_the_conversation(
     dgemma: Command,
 ) -> None:
     with dgemma.real_daemon():
         ours, theirs = pty.openpty()
-        environment = os.environ | {"TERM": "xterm"}
+        environment = os.environ | {"TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
         command = [sys.executable, "-m", "dgemma_lsp", "chat"]
         process = Popen(
             command,
@@ -167,14 +274,14 @@ def test_in_a_terminal_ctrl_c_ends_the_answer_and_ctrl_d_the_conversation(
         )
         os.close(theirs)
         with closing(os.fdopen(ours, "r+b", buffering=0)) as terminal:
-            read_until(terminal, b"> ")
-            terminal.write(b"/hang\n")
+            read_until_prompted(terminal)
+            terminal.write(b"//hang\r")
             asyncio.run(busy(dgemma))
             terminal.write(b"\x03")
-            read_until(terminal, b"cancelled")
-            read_until(terminal, b"> ")
-            terminal.write(b"/echo still here\n")
-            assert read_until(terminal, b"> ").count(b"still here") > 1  # typed, and answered
+            read_until(terminal, b"stopped")
+            read_until_prompted(terminal)
+            terminal.write(b"//echo still here\r")
+            assert read_until_prompted(terminal).count(b"still here") > 1  # typed, and answered
             terminal.write(b"\x04")
             with suppress(OSError):  # how Linux tells that the other side is closed
                 while terminal.read(1):  # unread, it would keep the process from ending
@@ -204,3 +311,7 @@ def read_until(terminal: io.FileIO, wanted: bytes) -> bytes:
         assert piece, seen
         seen += piece
     return seen
+
+
+def read_until_prompted(terminal: io.FileIO) -> bytes:
+    return read_until(terminal, PASTES_IN_BRACKETS) + read_until(terminal, SHOWS_CURSOR)

@@ -19,8 +19,12 @@ SECTIONS = {"completion", "editor", "proofread"}
 SINGLE = {"model.name"}
 # The extension asks for what it can show, and the user is not bothered with it.
 ASKED_BY_THE_EXTENSION = {"editor.status", "editor.drafts"}
+# VS Code has ghost text, so nothing of ours stands in its menu.
+OF_OTHER_EDITORS = {"completion.menu_ms"}
 # What the schema does not know: how to start it.
 OF_THE_EXTENSION = {"command"}
+
+NOT_OFFERED = ASKED_BY_THE_EXTENSION | OF_OTHER_EDITORS
 
 FACTS = ("type", "default", "minimum", "maximum", "exclusiveMinimum", "enum", "items")
 
@@ -51,7 +55,7 @@ def facts(option: dict[str, Any]) -> dict[str, Any]:
 EXPECTED = {
     name: facts(option)
     for name, option in schema().items()
-    if name in SINGLE or (name.split(".")[0] in SECTIONS and name not in ASKED_BY_THE_EXTENSION)
+    if name in SINGLE or (name.split(".")[0] in SECTIONS and name not in NOT_OFFERED)
 }
 
 

@@ -12,8 +12,10 @@ from dgemma_lsp.wire import (
     Draft,
     Failed,
     Hello,
+    Part,
     Ready,
     Report,
+    Rewrite,
     Sampling,
     Score,
     Scores,
@@ -42,6 +44,14 @@ REQUESTS: list[wire.Request] = [
     ),
     Chat(id="2", messages=[Turn(role="user", content="hi")]),
     Score(id="5", prefix="é", texts=["a", "b"], priority="interactive"),
+    Rewrite(
+        id="5",
+        instruction="Shorten.",
+        parts=[Part("é"), Part("`x`", True)],
+        strength=0.5,
+        length=0.6,
+        sampling=Sampling(seed=7),
+    ),
     Cancel(id="1"),
     Status(id="3"),
     Stop(id="4"),
@@ -56,6 +66,7 @@ RESPONSES: list[wire.Response] = [
     Report(id="3", version="1", model="nano", state="ready", running=1),
 ]
 FROM_MODEL: list[wire.FromModel] = [
+    wire.Loading(progress=45),
     Ready(model="nano", device="cpu", pid=1, load_ms=2.5),
     Unusable(code="model_unavailable", message="no such folder"),
     *[m for m in RESPONSES if isinstance(m, Draft | Block | Scores | Done | Failed)],
@@ -83,7 +94,7 @@ def test_what_the_model_process_says_survives_the_pipe(message: wire.FromModel) 
     assert wire.decode_from_model(wire.encode_binary(message)) == message
 
 
-@pytest.mark.parametrize("message", REQUESTS[1:4], ids=name)
+@pytest.mark.parametrize("message", REQUESTS[1:5], ids=name)
 def test_what_the_model_process_is_told_survives_the_pipe(message: wire.ToModel) -> None:
     assert wire.decode_to_model(wire.encode_binary(message)) == message
 

@@ -9,11 +9,17 @@ CANVAS = 8
 
 
 def tiny_model(
-    *, seed: int = 0, experts: int = 4, layers: int = 3
+    *,
+    seed: int = 0,
+    experts: int = 4,
+    layers: int = 3,
+    vocab: int = VOCAB,
+    positions: int = 512,
+    canvas: int = CANVAS,
 ) -> DiffusionGemmaForBlockDiffusion:
     """Return a model of random weights; every third layer of `layers` is a full one."""
     text = {
-        "vocab_size": VOCAB,
+        "vocab_size": vocab,
         "hidden_size": 32,
         "intermediate_size": 48,
         "num_hidden_layers": layers,
@@ -26,7 +32,7 @@ def tiny_model(
         "num_experts": experts,
         "top_k_experts": min(2, experts),
         "moe_intermediate_size": 16,
-        "max_position_embeddings": 512,
+        "max_position_embeddings": positions,
         "layer_types": ["sliding_attention", "sliding_attention", "full_attention"] * (layers // 3),
         "pad_token_id": 0,
         "eos_token_id": 1,
@@ -48,7 +54,7 @@ def tiny_model(
     config = DiffusionGemmaConfig(
         text_config=text,
         vision_config=vision,
-        canvas_length=CANVAS,
+        canvas_length=canvas,
         boi_token_id=5,
         eoi_token_id=6,
         image_token_id=7,

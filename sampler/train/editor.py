@@ -88,7 +88,8 @@ class Editor:
         told: list[client.Answer] = []
         for event in self._finish():
             told += answer.tell(event)
-        return self._shown(hole, client.gathered([*told, answer.done()], candidates), began)
+        gathered = client.gathered([*told, answer.done()], job.candidates, job.spares)
+        return self._shown(hole, job, gathered, began)
 
     def write(self, hole: Hole, lines: int) -> Fill:
         """Fill a hole with `lines` lines by the causal side alone, which sees nothing behind it."""
@@ -119,7 +120,14 @@ class Editor:
             stable=True,
             confidences={0: confidence},
         )
-        return self._shown(hole, answer, began)
+        return self._shown(hole, job, answer, began)
+
+    def score(self, request: wire.Score) -> list[float]:
+        """Return how probable each of the texts is, in nats."""
+        answer = self.answers.answer(request)
+        self.engine.submit(request.id, answer.request)
+        told = [one for event in self._finish() for one in answer.tell(event)]
+        return next(one.log_probs for one in told if isinstance(one, wire.Scores))
 
     def _job(
         self, hole: Hole, steps: int | None = None, seed: int = 0, candidates: int = 1
@@ -154,9 +162,11 @@ class Editor:
     def _finish(self) -> list[Event]:
         return [event for _, event in rig.finish(self.engine)]
 
-    def _shown(self, hole: Hole, answer: client.Completion, began: float) -> Fill:
+    def _shown(
+        self, hole: Hole, job: wire.Complete, answer: client.Completion, began: float
+    ) -> Fill:
         config = self.answers.config.completion
-        given = at_cursor.insertion(answer, hole.filled(""), hole.start, config, "")
+        given = at_cursor.insertion(answer, job, hole.filled(""), hole.start, config, "")
         ms = (time.perf_counter() - began) * 1e3
         confidence = answer.confidences.get(0, 0.0)
         return Fill(given.text, given.candidates, ms, given.steps, confidence)

@@ -8,11 +8,9 @@ the last part of the tokens, so that the end can be moved while the training run
 
 import hashlib
 import json
-import os
 import signal
 import time
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
@@ -25,7 +23,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from sampler.train import corpus, evaluate, objective, shape, stream, tokenizer
+from sampler.train import checkpoint, corpus, evaluate, objective, shape, stream, tokenizer
 from sampler.train.forward import TrainingForward
 from sampler.train.prose import Prose
 from sampler.train.prose import read as read_prose
@@ -105,18 +103,12 @@ def rate_share(step: int, seen: float, total: float) -> float:
     return min(1.0, (step + 1) / WARM_UP_STEPS, left)
 
 
-def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint so that a kill at any moment leaves the old or the new one."""
-    torch.save(state, path.with_suffix(".new"))
-    os.replace(path.with_suffix(".new"), path)
-
-
 def export(
     model: DiffusionGemmaForBlockDiffusion, tok: PreTrainedTokenizerFast, folder: Path
 ) -> None:
     """Write the model in bf16 as a folder that `from_pretrained` loads."""
     rounded = DiffusionGemmaForBlockDiffusion(model.config).to(torch.bfloat16)
-    rounded.load_state_dict(model.state_dict())
+    rounded.load_state_dict({name: value.cpu() for name, value in model.state_dict().items()})
     rounded.generation_config = shape.generation_config()
     rounded.save_pretrained(str(folder))
     tokenizer.save(tok, folder)
@@ -159,10 +151,14 @@ def export(
     show_default=True,
     help="The share of windows that are English.",
 )
+@click.option(
+    "--device", default="auto", show_default=True, help="cuda, cpu or another that torch knows."
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 def main(work: Path, tokens: float, vocab: int, hidden: int, layers: int, heads: int,
          start: Path | None, packages: Path | None, windows: int, length: int, rate: float,
-         minutes: float, recipe: str, prose: float, seed: int) -> None:  # fmt: skip
+         minutes: float, recipe: str, prose: float, device: str,
+         seed: int) -> None:  # fmt: skip
     """Train a nano model, or go on training it."""
     work.mkdir(parents=True, exist_ok=True)
     transformers_logging.disable_progress_bar()
@@ -185,12 +181,14 @@ def main(work: Path, tokens: float, vocab: int, hidden: int, layers: int, heads:
     else:
         small = DiffusionGemmaForBlockDiffusion.from_pretrained(start, dtype=torch.float32)
         model = shape.grow(small, config, seed)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = model.to(torch.device(device))
     forward = TrainingForward(model, 2 * length)
     optimizers = Optimizers(forward.params, rate)
     step, seen = 0, 0
-    checkpoint = work / "checkpoint.pt"
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
+    state = checkpoint.load(work / "checkpoint", torch.device(device))
+    if state is not None:
         model.load_state_dict(state["model"])
         for optimizer, saved in zip(optimizers.all, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
@@ -232,7 +230,7 @@ def main(work: Path, tokens: float, vocab: int, hidden: int, layers: int, heads:
             line = {"step": step, "seen": seen, "causal": values[0], "denoising": values[1]}
             if time.monotonic() - saved_at > CHECKPOINT_SECONDS or not running:
                 saved_at = time.monotonic()
-                save_checkpoint(checkpoint, {
+                checkpoint.save(work / "checkpoint", {
                     "model": model.state_dict(), "step": step, "seen": seen,
                     "optimizers": [o.state_dict() for o in optimizers.all],
                 })  # fmt: skip

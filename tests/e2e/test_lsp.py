@@ -9,7 +9,9 @@ from language_client import (
     ask,
     assert_joins,
     editor,
+    first_in_menu,
     first_items,
+    offset_of,
     open_document,
     position,
 )
@@ -30,6 +32,21 @@ async def test_a_completion_joins_the_text_around_it_in_every_position_encoding(
         cursor, items = await first_items(client, URI, TEXT, encoding)
         assert len(items) == 1
         assert_joins(TEXT, cursor, items[0], encoding)
+
+
+@pytest.mark.parametrize("encoding", UNITS)
+async def test_an_editor_without_ghost_text_finds_a_completion_in_its_menu(
+    daemon_home: Home, encoding: str
+) -> None:
+    async with editor(daemon_home, encoding) as client:
+        open_document(client, URI, TEXT)
+        cursor, [item] = await first_in_menu(client, URI, TEXT, encoding)
+        assert isinstance(item.text_edit, types.TextEdit)
+        start = offset_of(TEXT, item.text_edit.range.start, encoding)
+        assert offset_of(TEXT, item.text_edit.range.end, encoding) == cursor
+        word = TEXT[start:cursor]
+        assert item.text_edit.new_text.startswith(word) and item.text_edit.new_text != word
+        assert str(item.filter_text).startswith(word)
 
 
 @pytest.mark.parametrize("language", ["rust", "markdown", "klingon", ""])

@@ -6,13 +6,13 @@ import os
 import signal
 import sysconfig
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
-import psutil
 import pytest
 from home import Home, until
-from real_vscode import ROOT, Window, inserted, vscode
+from real_vscode import Window, inserted, vscode
+
+from dgemma_lsp.config import Completion
 
 pytestmark = pytest.mark.e2e
 
@@ -91,16 +91,6 @@ def outcomes(home: Home) -> dict[str, int]:
     return {name: figures.get(name, 0) for name in ("accepted", "partly", "rejected")}
 
 
-def running(home: Home, subcommand: str) -> list[psutil.Process]:
-    """The processes of this user that run `dgemma` with this subcommand."""
-    found = []
-    for process in home.processes():
-        with suppress(psutil.NoSuchProcess):  # it has just ended
-            if subcommand in process.cmdline():
-                found.append(process)
-    return found
-
-
 def test_tab_takes_the_ghost_text_and_one_undo_takes_it_back(editor: Window) -> None:
     ghost = editor.type_for_ghost(ATTEMPTS)
     typed = editor.text()
@@ -177,7 +167,7 @@ def test_tab_without_ghost_text_indents(editor: Window) -> None:
 def test_typing_goes_on_after_the_daemon_was_killed(editor: Window) -> None:
     editor.type_for_ghost(ATTEMPTS)
     editor.keys("Escape")
-    (daemon,) = running(editor.home, "daemon")
+    (daemon,) = editor.home.running("daemon")
     editor.type(" ")
     daemon.send_signal(signal.SIGKILL)
     daemon.wait()
@@ -186,21 +176,21 @@ def test_typing_goes_on_after_the_daemon_was_killed(editor: Window) -> None:
     editor.open(editor.file.with_name("again.py"), FILE)
     assert editor.type_for_ghost(ATTEMPTS)
 
-    (again,) = running(editor.home, "daemon")
+    (again,) = editor.home.running("daemon")
     assert again.pid != daemon.pid
 
 
 def test_a_killed_server_comes_back_and_restarts_never_make_two_of_it(editor: Window) -> None:
-    (first,) = running(editor.home, "lsp")
+    (first,) = editor.home.running("lsp")
     first.send_signal(signal.SIGKILL)
     first.wait()
-    until(lambda: running(editor.home, "lsp"), "the server to come back")
+    until(lambda: editor.home.running("lsp"), "the server to come back")
 
     for _ in range(3):
         editor.run("DGemma: Restart Language Server")
     until(lambda: editor.status().startswith("ready"), "the server")
     assert editor.type_for_ghost(ATTEMPTS)
-    assert len(running(editor.home, "lsp")) == 1
+    assert len(editor.home.running("lsp")) == 1
 
 
 def test_the_status_item_is_ready_and_opens_its_menu(editor: Window) -> None:
@@ -235,9 +225,9 @@ def test_it_is_told_why_nothing_is_shown(editor: Window) -> None:
 
 def test_the_chat_runs_in_a_terminal(editor: Window) -> None:
     editor.run("DGemma: Open Chat in a Terminal")
-    until(lambda: running(editor.home, "chat"), "the chat to start")
+    until(lambda: editor.home.running("chat"), "the chat to start")
     editor.run("Terminal: Kill All Terminals")
-    until(lambda: not running(editor.home, "chat"), "the chat to end")
+    until(lambda: not editor.home.running("chat"), "the chat to end")
 
 
 def test_a_setting_reaches_the_server_when_it_is_changed(editor: Window) -> None:
@@ -248,7 +238,15 @@ def test_a_setting_reaches_the_server_when_it_is_changed(editor: Window) -> None
 
 
 def test_the_picture_in_the_readme(window: Window) -> None:
+    """With DGEMMA_TEST_PICTURES the window is kept in that folder, as the README shows it."""
+    settings = window.home.folder / "code" / ".vscode" / "settings.json"
+    settings.parent.mkdir(exist_ok=True)
+    # As everybody has it; the other tests show whatever the model writes.
+    sure = Completion().min_confidence
+    settings.write_text(json.dumps({"dgemma.completion.min_confidence": sure}))
+    window.run("Notifications: Clear All Notifications")
     window.open(window.home.folder / "code" / "boxes.py", PICTURED)
-    assert window.type_for_ghost([(13, "self.width *= fac"), (13, "return Box(")])
-    if os.environ.get("DGEMMA_PICTURES"):
-        window.page.screenshot(path=ROOT / ".pictures" / "vscode.png")
+    places = [(13, "if self.width > "), (13, "return Box("), (13, "return self.wid")]
+    assert window.type_for_ghost(places, patience_s=30)
+    if folder := os.environ.get("DGEMMA_TEST_PICTURES"):
+        window.page.screenshot(path=Path(folder) / "vscode.png")

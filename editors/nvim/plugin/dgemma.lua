@@ -11,7 +11,7 @@ end, {
   nargs = '*',
   range = true,
   desc = 'The assistant: status, explain, pause, resume, restart, chat, rewrite',
-  complete = function(lead)
-    return require('dgemma.command').names(lead)
+  complete = function(lead, line)
+    return require('dgemma.command').names(lead, line)
   end,
 })

@@ -2,6 +2,7 @@
 
 import * as vscode from "vscode";
 
+import { rewriteSelection } from "./rewrite.ts";
 import type { Server } from "./server.ts";
 import type { StatusItem } from "./status.ts";
 import type { Suggestions } from "./suggestions.ts";
@@ -32,6 +33,7 @@ export function registerCommands(tools: Tools): vscode.Disposable[] {
     "dgemma.restartModel": () => execute(server, "dgemma.restart"),
     "dgemma.explainHere": () => explain(server),
     "dgemma.dismiss": () => dismiss(tools),
+    "dgemma.rewriteSelection": () => rewriteSelection(server),
     "dgemma.openChat": () => openTerminal(tools, "DGemma chat", "chat"),
     "dgemma.runDoctor": () => openTerminal(tools, "DGemma doctor", "doctor"),
     "dgemma.createEnvironment": () => tools.createEnvironment(),

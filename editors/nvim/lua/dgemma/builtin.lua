@@ -17,12 +17,16 @@ local answer = {}
 ---@type table<integer, boolean> The clients whose questions come here, by id.
 local diverted = {}
 
----Let Neovim ask for this buffer, and `asked` be called where it does.
----@param client vim.lsp.Client
+---Let Neovim ask for this buffer.
 ---@param buf integer
----@param asked fun(buf: integer)
-function M.attach(client, buf, asked)
+function M.enable(buf)
   vim.lsp.inline_completion.enable(true, { bufnr = buf })
+end
+
+---Call `asked` where Neovim asks by itself, which a person may have told it to do for all servers.
+---@param client vim.lsp.Client
+---@param asked fun(buf: integer)
+function M.divert(client, asked)
   if diverted[client.id] then
     return
   end

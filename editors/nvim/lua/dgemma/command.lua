@@ -130,28 +130,34 @@ function commands.rewrite(args)
   if not client then
     return
   end
-  if not client.server_capabilities.codeActionProvider then
-    warn('this server offers no rewriting')
+  local rewrite = require('dgemma.rewrite')
+  if not server.offers(client, rewrite.COMMAND) then
+    warn('this server offers no rewriting; update the dgemma-lsp package')
     return
   end
-  local last = vim.api.nvim_buf_get_lines(0, args.line2 - 1, args.line2, true)[1]
-  vim.lsp.buf.code_action({
-    range = { start = { args.line1, 0 }, ['end'] = { args.line2, #last } },
-    filter = function(_, client_id)
-      return client_id == nil or client_id == client.id
-    end,
-  })
+  rewrite.run(client, args.line1, args.line2, args.fargs[2], vim.list_slice(args.fargs, 3))
 end
 
----The subcommands that begin so, in order.
+---@param names string[]
 ---@param lead string
 ---@return string[]
-function M.names(lead)
-  local names = vim.tbl_filter(function(name)
+local function beginning(names, lead)
+  local found = vim.tbl_filter(function(name)
     return vim.startswith(name, lead)
-  end, vim.tbl_keys(commands))
-  table.sort(names)
-  return names
+  end, names)
+  table.sort(found)
+  return found
+end
+
+---The subcommands that begin so, in order; behind `rewrite` its modes.
+---@param lead string
+---@param line? string What stands on the command line.
+---@return string[]
+function M.names(lead, line)
+  if (line or ''):match('DGemma%s+rewrite%s+%S*$') then
+    return beginning(require('dgemma.rewrite').modes, lead)
+  end
+  return beginning(vim.tbl_keys(commands), lead)
 end
 
 ---Run `:DGemma NAME`.
@@ -159,7 +165,7 @@ end
 function M.run(args)
   local name = args.fargs[1] or 'status'
   local command = commands[name]
-  if not command or #args.fargs > 1 then
+  if not command or (#args.fargs > 1 and name ~= 'rewrite') then
     local known = table.concat(M.names(''), ', ')
     warn(('there is no ":DGemma %s"; there are %s'):format(args.args, known))
     return

@@ -15,7 +15,7 @@ local M = {}
 ---@field cmd string[] The command of the language server.
 ---@field filetypes string[]|false Attach to these only; false: to every file of a known type.
 ---@field root_markers string[] What marks the folder of a project.
----@field ghost_text 'auto'|'builtin'|'own' Who draws: Neovim (0.12 on) or this plugin.
+---@field ghost_text 'own'|'builtin' Who draws: this plugin, or Neovim (0.12 on).
 ---@field delay_ms integer The pause in typing before the server is asked, where the plugin asks.
 ---@field drafts boolean Show a suggestion while it is being written.
 ---@field keys dgemma.Keys|false
@@ -26,7 +26,7 @@ local defaults = {
   cmd = { 'dgemma', 'lsp' },
   filetypes = false,
   root_markers = { '.git' },
-  ghost_text = 'auto',
+  ghost_text = 'own',
   delay_ms = 20,
   drafts = false,
   keys = {
@@ -71,11 +71,9 @@ local checks = {
   root_markers = { is_strings, 'a list of file names' },
   ghost_text = {
     function(value)
-      return value == 'own'
-        or value == 'auto'
-        or (value == 'builtin' and vim.fn.has('nvim-0.12') == 1)
+      return value == 'own' or (value == 'builtin' and vim.fn.has('nvim-0.12') == 1)
     end,
-    '"auto", "own", or, from Neovim 0.12 on, "builtin"',
+    '"own" or, from Neovim 0.12 on, "builtin"',
   },
   delay_ms = {
     function(value)
@@ -148,8 +146,7 @@ end
 ---Whether Neovim itself draws the ghost text.
 ---@return boolean
 function M.is_builtin()
-  local chosen = M.options.ghost_text
-  return chosen == 'builtin' or (chosen == 'auto' and vim.fn.has('nvim-0.12') == 1)
+  return M.options.ghost_text == 'builtin'
 end
 
 return M

@@ -47,6 +47,7 @@ function M.setup(options)
   require('dgemma.ghost').define_highlights()
   follow(group)
   require('dgemma.keys').map(config.options.keys)
+  require('dgemma.rewrite').define_command()
   require('dgemma.server').enable(group)
 end
 

@@ -21,7 +21,13 @@ end
 ---@return vim.lsp.ClientConfig
 function M.config()
   local options = config.options
-  local inline = { textDocument = { inlineCompletion = { dynamicRegistration = false } } }
+  local able = {
+    textDocument = { inlineCompletion = { dynamicRegistration = false } },
+    -- `dgemma.rewrite` shows annotated edits before they are applied, whatever Neovim does.
+    workspace = {
+      workspaceEdit = { documentChanges = true, changeAnnotationSupport = { groupsOnLabel = true } },
+    },
+  }
   return {
     name = M.NAME,
     cmd = options.cmd,
@@ -32,7 +38,7 @@ function M.config()
     capabilities = vim.tbl_deep_extend(
       'force',
       vim.lsp.protocol.make_client_capabilities(),
-      inline
+      able
     ),
     handlers = {
       ['dgemma/status'] = function(_, status, ctx)

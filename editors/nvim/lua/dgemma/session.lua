@@ -188,7 +188,10 @@ end
 ---@param buf integer
 function M.attach(client, buf)
   if config.is_builtin() then
-    builtin.attach(client, buf, ask)
+    builtin.divert(client, ask)
+    builtin.enable(buf)
+  else
+    builtin.divert(client, function() end)
   end
   M.update()
 end

@@ -1,0 +1,70 @@
+"""Whether code still parses with a text at the cursor. Pure; knows Python, and of others nothing.
+
+Parsed is the statement without indentation around the cursor, with what stands in it: a person's
+file need not be without mistakes elsewhere, and a key must not wait for a long file.
+"""
+
+import ast
+import re
+import warnings
+from collections.abc import Sequence
+
+# Longer statements take longer to parse than a person should wait for their texts.
+LONGEST_CHARS = 40_000
+
+# A line that begins a statement without indentation. What goes on with one begins like it.
+_BEGINS = re.compile(r"(?!(?:else|elif|except|finally)\b)[A-Za-z_@]")
+
+
+def fitting(texts: Sequence[str], before: str, after: str, language: str) -> list[str]:
+    """Return the texts that may stand between `before` and `after`, those that parse there first.
+
+    Where none of them parses, they are left out if they would break what parses without them, and
+    stay if it does not parse anyway: somebody is in the middle of writing it.
+    """
+    if language != "python" or not texts:
+        return list(texts)
+    above, below = _statement_above(before), _statement_below(after)
+    if len(above) + len(below) > LONGEST_CHARS:
+        return list(texts)
+    parse = [parses(above + text + below) for text in texts]
+    if any(parse):
+        return sorted(texts, key=lambda text: not parse[texts.index(text)])
+    return [] if parses(above + below) else list(texts)
+
+
+def parses(text: str) -> bool:
+    """Tell whether this is a Python file without a syntax error."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes in somebody's strings
+            ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def _statement_above(before: str) -> str:
+    """Return the text from the beginning of the cursor's statement, or of the one above it."""
+    start = before.rfind("\n") + 1
+    while start > 0:
+        end = start - 1
+        start = before.rfind("\n", 0, end) + 1
+        if _BEGINS.match(before, start, end) and not _is_decorated(before, start):
+            break
+    return before[start:]
+
+
+def _is_decorated(text: str, start: int) -> bool:
+    above = text.rfind("\n", 0, max(0, start - 1)) + 1
+    return start > 0 and text.startswith("@", above)
+
+
+def _statement_below(after: str) -> str:
+    """Return the text up to the next statement that begins behind the cursor's line."""
+    at = after.find("\n") + 1
+    while at > 0:
+        if _BEGINS.match(after, at):
+            return after[:at]
+        at = after.find("\n", at) + 1
+    return after
