@@ -79,21 +79,16 @@ class Diagnostics:
         self._proofreader = Proofreader(self._score if options.model else None)
 
     def register(self) -> None:
-        """Offer it to the editor."""
+        """Offer it to the editor; the code actions of all are offered by `server`."""
         ls = self._ls
         pull = t.DiagnosticOptions(
             inter_file_dependencies=False, workspace_diagnostics=False, identifier="dgemma"
         )
-        fixes = t.CodeActionOptions(code_action_kinds=[t.CodeActionKind.QuickFix])
 
         # Functions, for pygls marks what it is given, and a method bears no mark.
         @ls.feature(t.TEXT_DOCUMENT_DIAGNOSTIC, pull)
         async def _(params: t.DocumentDiagnosticParams) -> t.DocumentDiagnosticReport:
             return await self.pull(params)
-
-        @ls.feature(t.TEXT_DOCUMENT_CODE_ACTION, fixes)
-        async def _(params: t.CodeActionParams) -> list[t.CodeAction]:
-            return self.fixes(params)
 
         @ls.command(IGNORE)
         async def _(uri: str, sentence: str, fault: str) -> None:

@@ -7,6 +7,7 @@ and a paragraph that would change the structure of its document stays as it was.
 
 import re
 import textwrap
+from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -163,8 +164,24 @@ class InPlace:
         text = self.task.text
         if not self._markdown or not edits:
             return Written(tuple(edits))
-        taken = _of_shape(text, prose.shape(text), (), edits)
+        shape = prose.shape(text)
+        if prose.shape(Written(tuple(edits)).applied(text)) == shape:
+            return Written(tuple(edits))
+        # Nearly always a block shows by itself that its text would change the structure.
+        sound = [
+            edit for start, end in prose.blocks(text) for edit in _sound(text, start, end, edits)
+        ]
+        taken = _of_shape(text, shape, (), sound)
         return Written(taken, left=len(edits) - len(taken))
+
+
+def _sound(text: str, start: int, end: int, edits: Sequence[Edit]) -> list[Edit]:
+    """Return those of the edits of a block that leave it its shape where it stands alone."""
+    first, last = (bisect_left(edits, at, key=lambda edit: edit.start) for at in (start, end))
+    inside = [Edit(one.start - start, one.end - start, one.text) for one in edits[first:last]]
+    block = text[start:end]
+    taken = _of_shape(block, prose.shape(block), (), inside) if inside else ()
+    return [Edit(one.start + start, one.end + start, one.text) for one in taken]
 
 
 def _of_shape(
@@ -176,7 +193,7 @@ def _of_shape(
     """
     if prose.shape(Written((*taken, *edits)).applied(text)) == shape:
         return (*taken, *edits)
-    if len(edits) == 1:
+    if len(edits) <= 1:
         return taken
     half = len(edits) // 2
     taken = _of_shape(text, shape, taken, edits[:half])

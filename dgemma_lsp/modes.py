@@ -101,9 +101,11 @@ class Written(Struct, frozen=True):
 
     def applied(self, text: str) -> str:
         """Return the document with the edits."""
-        for edit in reversed(self.edits):
-            text = text[: edit.start] + edit.text + text[edit.end :]
-        return text
+        pieces, at = [], 0
+        for edit in self.edits:
+            pieces += [text[at : edit.start], edit.text]
+            at = edit.end
+        return "".join([*pieces, text[at:]])
 
 
 def refusal(mode: str, model: str) -> str:

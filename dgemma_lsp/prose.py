@@ -102,7 +102,17 @@ def shape(text: str) -> list[Any]:
                     sorted(token.attrs.items()),
                 )
             )
-    return [*found, definitions.get("references", {})]
+    references = definitions.get("references", {})
+    return [*found, {name: (to["href"], to["title"]) for name, to in references.items()}]
+
+
+def blocks(text: str) -> list[tuple[int, int]]:
+    """Return where the outermost blocks of Markdown begin and end, in order and apart."""
+    head = _front_matter(text)
+    starts = [at + head for at, _ in _lines(text[head:])] + [len(text)]
+    tokens = _parser().parse(text[head:])
+    maps = [token.map for token in tokens if token.level == 0 and token.nesting >= 0 and token.map]
+    return [(starts[first], starts[min(last, len(starts) - 1)]) for first, last in maps]
 
 
 def _inside(token: Token) -> tuple[Any, ...]:

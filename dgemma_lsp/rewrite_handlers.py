@@ -18,7 +18,7 @@ from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 from pygls.workspace import TextDocument
 
-from dgemma_lsp import rewriter, wire, writing
+from dgemma_lsp import prose, rewriter, wire, writing
 from dgemma_lsp.contact import Contact
 from dgemma_lsp.errors import DgemmaError, UserError
 from dgemma_lsp.ignores import NAME, Ignores
@@ -36,32 +36,35 @@ from dgemma_lsp.protocol import (
 )
 
 COMMAND = "dgemma.rewrite"
+# The proofreading names itself so, and has corrections of its own.
+OWN_SOURCE = "dgemma"
 # What needs no more to be said, in the order of the menu.
 OFFERED = [
     *["shorten", "expand", "simplify", "formal", "friendly", "grammar", "summarise"],
     *["docstring", "continue"],
 ]
 
+# A menu must open at once: in longer documents nobody looks for prose in the selection.
+LOOKED_AT_CHARS = 100_000
+
 Told = Callable[[int, int], None]
 
 
-def register(ls: LanguageServer, contact: Contact, *, roots: Callable[[], Sequence[Path]]) -> None:
-    """Add the handlers to a server."""
+def register(
+    ls: LanguageServer, contact: Contact, *, roots: Callable[[], Sequence[Path]]
+) -> Callable[[t.CodeActionParams], Iterator[t.CodeAction]]:
+    """Add the handlers to a server; returns what yields the code actions."""
     rewriting = _Rewriting(ls, contact, roots)
 
     @ls.feature(REWRITE)
     async def rewrite(params: Any) -> dict[str, Any]:
         return await rewriting.answer(read(params, RewriteParams))
 
-    kinds = [t.CodeActionKind.RefactorRewrite, t.CodeActionKind.QuickFix]
-
-    @ls.feature(t.TEXT_DOCUMENT_CODE_ACTION, t.CodeActionOptions(code_action_kinds=kinds))
-    async def actions(params: t.CodeActionParams) -> list[t.CodeAction]:
-        return list(rewriting.actions(params))
-
     @ls.command(COMMAND)
     async def apply(params: Any) -> None:
         await rewriting.apply(read(params, RewriteParams))
+
+    return rewriting.actions
 
 
 class _Rewriting:
@@ -97,7 +100,8 @@ class _Rewriting:
             yield from self._rewritings(document, params.range)
         if _wanted(params.context, t.CodeActionKind.QuickFix) and not self._refused("fix"):
             for diagnostic in params.context.diagnostics:
-                yield self._fix(document, diagnostic)
+                if diagnostic.source != OWN_SOURCE:
+                    yield self._fix(document, diagnostic)
 
     async def apply(self, params: RewriteParams) -> None:
         """Rewrite, and ask the editor to show the edit; the person is told where there is none."""
@@ -126,7 +130,8 @@ class _Rewriting:
         try:
             if self._left_out(document):
                 raise UserError(f"a {NAME} leaves this file out")
-            way = writing.plan(self._task(document, params))
+            # In a thread: a long document takes its time to be read, and others wait for an answer.
+            way = await asyncio.to_thread(writing.plan, self._task(document, params))
             link = await self._contact.link()
             with self._contact.asking():
                 written = await rewriter.write(
@@ -206,6 +211,8 @@ class _Rewriting:
                 yield self._action(document, range, mode)
 
     def _possible(self, document: TextDocument, range: t.Range, mode: str) -> bool:
+        if MODES[mode].way == "in_place" and len(document.source) > LOOKED_AT_CHARS:
+            return bool(prose.kind(document.language_id or ""))
         try:
             writing.plan(self._task(document, _params(document, range, mode)))
         except UserError:

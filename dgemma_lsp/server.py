@@ -102,7 +102,13 @@ def build(config: Config, paths: Paths, problems: Sequence[str] = ()) -> "Server
     for name, command in commands.items():
         server.command(name)(command)
     inline_edit.register(server, server.next_edit)
-    rewrite_handlers.register(server, server.contact, roots=server.roots)
+    rewritings = rewrite_handlers.register(server, server.contact, roots=server.roots)
+    kinds = [t.CodeActionKind.QuickFix, t.CodeActionKind.RefactorRewrite]
+
+    @server.feature(t.TEXT_DOCUMENT_CODE_ACTION, t.CodeActionOptions(code_action_kinds=kinds))
+    async def code_actions(params: t.CodeActionParams) -> list[t.CodeAction]:
+        return [*server.diagnostics.fixes(params), *rewritings(params)]
+
     return server
 
 

@@ -391,7 +391,8 @@ def last_lines(progress: Progress, console: Console) -> Text:
     """Return as much of the end of the answer as fits the screen, what may change dimmed."""
     text = Text(printable(progress.text))
     text.stylize("dim", progress.sure)
-    lines = text.wrap(console, console.width)
+    # A terminal echoes Ctrl-C: on a line that is full, that would begin another one.
+    lines = text.wrap(console, max(1, console.width - len("^C")))
     return Text("\n").join(lines[-max(1, console.height - 2) :])
 
 

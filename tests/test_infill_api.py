@@ -174,7 +174,7 @@ async def test_a_deadline_without_a_text_is_no_empty_answer_that_a_client_would_
 async def test_at_the_deadline_what_is_stable_is_the_answer(paths: Paths) -> None:
     async with serving(paths), curl(paths) as vim, on_socket(paths) as other:
         await other.report_when(lambda report: report.state == "ready")
-        body = fim("/drafts 3\n/hang", t_max_prompt_ms=500, t_max_predict_ms=500)
+        body = fim("/drafts 3\n/hang", t_max_prompt_ms=1000, t_max_predict_ms=1000)
         _, raw = await vim.post(body)
         assert json.loads(raw)["content"] == "abc"
 

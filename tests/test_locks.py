@@ -83,3 +83,12 @@ def test_texts_that_are_named_are_kept_wherever_they_stand():
 def test_what_touches_or_overlaps_is_one_span():
     assert kept("see `a``b` or x=`c`", markdown=True)[-1] == "`c`"
     assert kept("the file_name.py/x it") == ["file_name.py/x"]
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["a", "`x ", "[", "[a](", "a.", "a/", "_", "Aa ", "1.", "a@", "a-", "<a", "$ ", "&", "{", "%("],
+)
+def test_no_text_takes_longer_than_its_length_allows(piece):
+    """Where the time grew with the square of the length this would not end today."""
+    locks.kept(piece * 60_000, markdown=True)

@@ -132,11 +132,23 @@ def test_runs_are_in_order_and_apart_in_any_document(language):
         ("|a|b|\n|-|-|\n|c|d|\n", "|a|b|\n|-|-|\n|c|\n", True),
         ("1. a\n", "2. a\n", False),
         ("[a]\n\n[a]: b\n", "[a]\n\n[a]: c\n", False),
+        ("a\nb\n\n[a]: b\n", "a b\n\n[a]: b\n", True),
         ("---\nx: 1\n---\na\n", "---\nx: 2\n---\na\n", False),
     ],
 )
 def test_the_shape_of_markdown_is_all_but_its_words(before, after, same):
     assert (prose.shape(before) == prose.shape(after)) == same
+
+
+def test_the_outermost_blocks_hold_all_prose():
+    draw = random.Random(6)
+    for _ in range(200):
+        text = document(draw)
+        blocks = prose.blocks(text)
+        ends = [end for block in blocks for end in block]
+        assert ends == sorted(ends)
+        for run in prose.runs(text, "markdown"):
+            assert any(start <= run.start and run.end <= end for start, end in blocks)
 
 
 def test_what_is_selected_is_cut_out_of_the_runs():

@@ -15,7 +15,7 @@ from dgemma_lsp import wire
 from dgemma_lsp.config import Config, Model
 from dgemma_lsp.ignores import NAME
 from dgemma_lsp.protocol import REWRITE
-from dgemma_lsp.rewrite_handlers import COMMAND, OFFERED
+from dgemma_lsp.rewrite_handlers import COMMAND, LOOKED_AT_CHARS, OFFERED
 
 __all__ = ["folder"]
 
@@ -213,6 +213,14 @@ async def test_what_the_selection_allows_is_offered(
 ) -> None:
     async with written(folder, text=text, language=language) as (one, _):
         assert modes(await offered(one, range)) == expected
+
+
+async def test_a_long_document_is_not_read_for_the_menu(folder: Path) -> None:
+    text = "`x`\n" * LOOKED_AT_CHARS
+    async with written(folder, text=text) as (one, _):
+        assert "shorten" in modes(await offered(one, lines(0, 3)))
+        with pytest.raises(JsonRpcException, match="no prose in the selection"):
+            await ask(one, "shorten", lines(0, 1))
 
 
 async def test_an_editor_that_would_apply_edits_unseen_is_offered_nothing(folder: Path) -> None:

@@ -243,7 +243,7 @@ def test_one_question_gets_one_answer_on_stdout(
 
 
 def test_only_the_end_of_a_long_answer_is_drawn_with_what_may_change_dimmed() -> None:
-    console = Console(file=io.StringIO(), width=10, height=5)
+    console = Console(file=io.StringIO(), width=12, height=5)
     progress = Progress(final="1\n2\n3\n4\n", draft="five six seven", stable=4)
     drawn = last_lines(progress, console)
     assert drawn.plain.split("\n") == ["4", "five six ", "seven"]

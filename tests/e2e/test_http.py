@@ -1,7 +1,11 @@
 """The official `openai` client against the shipped daemon with nano."""
 
 import asyncio
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import openai
 import pytest
@@ -13,6 +17,7 @@ from dgemma_lsp.runtime import Endpoint
 
 pytestmark = pytest.mark.e2e
 
+ROOT = Path(__file__).parent.parent.parent
 PROMPT = "import os\n\n\ndef join(a, b):\n    return os.path.j"
 SUFFIX = "(a, b)\n\n\nprint(join('a', 'b'))\n"
 
@@ -35,6 +40,16 @@ def client(there: Endpoint) -> Iterator[OpenAI]:
 
 def test_the_served_model_is_nano(client: OpenAI) -> None:
     assert [model.id for model in client.models.list()] == ["nano"]
+
+
+def test_the_lines_of_the_readme_work_as_they_stand(daemon_home: Home, there: Endpoint) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    lines = next(block for block in blocks if "openai" in block)
+    run = subprocess.run(
+        [sys.executable, "-c", lines], env=daemon_home.env, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip()
 
 
 def test_the_same_seed_gives_the_same_text_streamed_or_not(client: OpenAI) -> None:
