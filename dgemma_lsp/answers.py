@@ -31,9 +31,6 @@ URGENT, CHAT, BULK = 0, 1, 2
 # second row starts from nothing: the suggestion may be what the person has just refused.
 WARM_STRENGTH = 0.3
 
-# How a docstring or a comment begins.
-_REMARKS = ('"""', "'''", "#")
-
 
 class Answer(Protocol):
     """One job's request to the engine, and the telling of what comes of it."""
@@ -137,7 +134,12 @@ class _Completion:
             Noise(range(seed, seed + rows), answers.denoiser.vocab_size, device),
             warm=self._warm(rows, size, device),
             causal=self._causal(answers),
-            copied=self._copied(answers.config.completion.copied),
+            copied=lookup.copies(
+                self._prompts,
+                self._prompt,
+                count=answers.config.completion.copied,
+                longest=self._layouts[0].holes[0].stop,
+            ),
             region=infill.reading_region(
                 self._layouts, self._eos, self._prompts.line_ends, job.max_lines, device
             ),
@@ -173,18 +175,6 @@ class _Completion:
                 steps=self._block.steps,
             ),
         )
-
-    def _copied(self, count: int) -> list[list[int]]:
-        found = lookup.continuations(
-            self._prompt.prefix_ids,
-            count=count,
-            longest=self._layouts[0].holes[0].stop,
-            line_ends=self._prompts.line_ends,
-            allowed=self._prompt.first,
-        )
-        # What another place says of itself in a docstring or comment is seldom true here.
-        said = [self._prompts.decode(ids).lstrip() for ids in found]
-        return [ids for ids, text in zip(found, said, strict=True) if not text.startswith(_REMARKS)]
 
     def _causal(self, answers: Answers) -> infill.Causal | None:
         asked = answers.config.completion.causal_tokens

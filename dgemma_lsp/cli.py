@@ -387,7 +387,9 @@ def type_again(
     if as_json:
         click.echo(msgspec.json.encode(list(ways)))
     else:
-        Console().print(replay_figures.table(list(ways), f"From {old} to {new}"))
+        # Into a file the table needs no screen's width.
+        console = Console(width=None if sys.stdout.isatty() else 120)
+        console.print(replay_figures.table(list(ways), f"From {old} to {new}"))
 
 
 @dgemma.command()

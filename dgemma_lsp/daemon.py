@@ -110,7 +110,7 @@ class Daemon:
 
 
 def _loopback_socket(port: int, rather: int) -> socket.socket:
-    """Listen at `port`; where that is any, `rather` at the one where a page looks for the daemon."""
+    """Listen at `port`; where that is any, `rather` where an open page looks for the daemon."""
     if not port and rather:
         with suppress(OSError):
             return socket.create_server(("127.0.0.1", rather))

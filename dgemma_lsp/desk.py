@@ -126,7 +126,8 @@ def _planned(body: bytes) -> tuple[Wanted, writing.Way]:
         wanted = msgspec.json.decode(body, type=Wanted)
         if not wanted.start <= wanted.end <= len(wanted.text):
             raise UserError(
-                f"start {wanted.start}, end {wanted.end}: the text has {len(wanted.text)} characters"
+                f"start {wanted.start}, end {wanted.end}: "
+                f"the text has {len(wanted.text)} characters"
             )
         return wanted, writing.plan(
             modes.Task(

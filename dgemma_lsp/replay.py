@@ -20,7 +20,7 @@ import msgspec
 import tomlkit
 from lsprotocol import types as t
 from msgspec import Struct
-from pygls.exceptions import JsonRpcException
+from pygls.exceptions import JsonRpcRequestCancelled
 from pygls.lsp.client import LanguageClient
 from rich.console import Console
 from rich.progress import Progress
@@ -227,7 +227,7 @@ class _Typist:
         self._through_ms: list[float] = []
         self._shown: list[Shown] = []
         self._ghost: _Ghost | None = None
-        self._questions: set[asyncio.Task[None]] = set()
+        self._questions: list[asyncio.Task[None]] = []
         self._id = ""  # of the question that stands
         self._to_come = ""  # what will be typed from here on
 
@@ -262,8 +262,13 @@ class _Typist:
                 at += self._type(key.text)
 
     async def rest(self) -> None:
-        """Look at what came last for a while, as a person would."""
+        """Look at what came last for a while, as a person would, and leave nothing asked.
+
+        Raises what a question failed with.
+        """
         await asyncio.sleep(JUMP_S)
+        self._take_back()
+        await asyncio.gather(*self._questions)
 
     def played(self, before: wire.Report, after: wire.Report) -> Played:
         """Return what was seen between two reports of the daemon."""
@@ -330,9 +335,8 @@ class _Typist:
     def _ask(self, began: float) -> None:
         self._take_back()
         self._id = str(self._version)
-        question = self._loop.create_task(self._answered(began, self._id, self._to_come))
-        self._questions.add(question)
-        question.add_done_callback(self._questions.discard)
+        question = self._answered(began, self._id, self._to_come)
+        self._questions.append(self._loop.create_task(question))
 
     def _take_back(self) -> None:
         """Take back what was asked and is not answered."""
@@ -351,7 +355,7 @@ class _Typist:
             answer: Any = await self._client.protocol.send_request_async(
                 "textDocument/inlineCompletion", params, msg_id=id
             )
-        except JsonRpcException:  # it was taken back
+        except JsonRpcRequestCancelled:  # it was taken back
             return
         now = self._loop.time()
         if id != self._id:

@@ -40,7 +40,8 @@ class Played(Struct, frozen=True, kw_only=True):
 class Figures(Struct, frozen=True, kw_only=True):
     """The figures of one way to play a trace; shares are percent, times milliseconds.
 
-    Ghost text stood behind `shown` of the keys; of the texts that came new `exact` were what was
+    Ghost text stood behind `shown` of the keys before the next one came: what comes later is not
+    seen and has no time. Of the texts that came new `exact` were what was
     written then, and `kept` of their characters. `wasted` are the steps for each text that came
     new, without those of one finished request.
     """

@@ -12,6 +12,7 @@ No sampling and no scheduling here.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import torch
@@ -25,6 +26,8 @@ from sampler.kv import KV, LayerShape
 # Keys are taken from and up to multiples of so many positions, where that keeps results the same.
 # A page of `kv` holds a whole number of them.
 ALIGNED = 64
+# Of two requests that are stepped in turn, for both kinds of layers.
+MASKS_KEPT = 4
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,10 @@ class Forward:
                 decoder.layers, model.model.encoder.language_model.layers, strict=True
             )
         ]
+        # The steps of a canvas have one mask for each kind of layer.
+        self._added_canvases = lru_cache(MASKS_KEPT)(
+            lambda seen, widths: self._added(masks.canvases(seen, widths))
+        )
         self._before = compile_(_before_attention)
         self._after = compile_(_after_attention)
         self.device: torch.device = self._embed.weight.device
@@ -208,9 +215,9 @@ class Forward:
         for span in spans:
             length = span.kv.length
             start = masks.first_seen(length, self._window(kind))
-            mask = masks.canvases(length - start, span.widths)
+            added = self._added_canvases(length - start, span.widths)
             rows = slice(at, at := at + span.tokens)
-            plans.append(self._plan(span, rows, start, mask, False))
+            plans.append(self._plan(span, rows, start, added, False))
         return plans
 
     def _plan_causal(self, spans: Sequence[Span], kind: str) -> list[_Attend]:
@@ -225,15 +232,14 @@ class Forward:
             if not triangle and not (alone and span.tokens == 1):
                 mask = masks.causal(length, start, span.widths, window)
             rows = slice(at, at := at + span.tokens)
-            plans.append(self._plan(span, rows, start, mask, triangle))
+            plans.append(self._plan(span, rows, start, self._added(mask), triangle))
         return plans
 
     def _plan(
-        self, span: Span, rows: slice, start: int, mask: Tensor | None, triangle: bool
+        self, span: Span, rows: slice, start: int, added: Tensor | None, triangle: bool
     ) -> _Attend:
-        """Return the plan of a span that sees from `start` on what `mask` [T, n] lets it see."""
+        """Return the plan of a span that sees from `start` on, `added` [T, n] being added."""
         end = span.kv.length + span.tokens
-        added = None if mask is None else self._added(mask)
         if self._multiplies:
             # The keys always begin and end at a border of ALIGNED, so that what a token gets from
             # each does not depend on how many stand beside it: a text has the same keys and values
@@ -247,8 +253,10 @@ class Forward:
     def _window(self, kind: str) -> int | None:
         return self.window if kind == "sliding_attention" else None
 
-    def _added(self, mask: Tensor) -> Tensor:
+    def _added(self, mask: Tensor | None) -> Tensor | None:
         """Return the mask as what attention adds, once for all layers of a kind."""
+        if mask is None:
+            return None
         added = torch.zeros(mask.shape, dtype=self.dtype).masked_fill_(~mask, -torch.inf)
         return added.to(self.device)
 

@@ -8,8 +8,29 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from sampler.prompts import CompletionPrompt, Prompts
+
+# How a docstring or a comment begins.
+REMARKS = ('"""', "'''", "#")
 # More agreement than this tells nothing more of two places.
 AGREEING = 16
+
+
+def copies(
+    prompts: Prompts, prompt: CompletionPrompt, *, count: int, longest: int
+) -> list[list[int]]:
+    """Return what of the text before a hole may be copied into it, `count` candidates at most.
+
+    What another place says of itself in a docstring or comment is seldom true here.
+    """
+    found = continuations(
+        prompt.prefix_ids,
+        count=count,
+        longest=longest,
+        line_ends=prompts.line_ends,
+        allowed=prompt.first,
+    )
+    return [ids for ids in found if not prompts.decode(ids).lstrip().startswith(REMARKS)]
 
 
 def continuations(

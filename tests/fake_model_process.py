@@ -67,10 +67,10 @@ def script_of(job: wire.Job) -> str:
             return script
         case wire.Chat(messages=[*_, last]):
             return last.content
-        case wire.Score(texts=[script, *_]):
-            return script
         case wire.Rewrite(parts=[first, *_]):
             return first.text
+        case wire.Score(texts=[script, *_]):
+            return script
     raise AssertionError(job)
 
 

@@ -202,6 +202,17 @@ def test_the_parameters_asked_for_lie_over_the_models_own(answers):
     assert answers._params(wire.Sampling()) == own
 
 
+@pytest.mark.parametrize("suffix", ["", SUFFIX])
+def test_a_hole_is_no_longer_than_what_was_asked_for(nano, suffix):
+    answers = Answers(*nano, Config())
+    asked = complete(suffix=suffix, candidates=3, sampling=wire.Sampling(max_tokens=3))
+    texts = [block.text for block in of(wire.Block, run(answers, asked))]
+    assert len(texts) == 3
+    for text in texts:
+        # What is healed, a word at most, belongs to the hole and not to the text.
+        assert len(answers.prompts.encode(text)) <= 4
+
+
 def test_texts_are_scored_behind_their_prefix_as_one_text_would_be(answers):
     texts = ["The value is returned.", "The value are returned."]
     score, done = run(answers, wire.Score(id="c", prefix="It is so. ", texts=texts))
@@ -221,14 +232,3 @@ def test_scoring_comes_after_what_people_wait_for(answers):
 def test_a_text_that_the_model_cannot_hold_is_not_scored(answers):
     with pytest.raises(TooLarge, match="shorten"):
         answers.answer(wire.Score(id="c", texts=["word " * 5000]))
-
-
-@pytest.mark.parametrize("suffix", ["", SUFFIX])
-def test_a_hole_is_no_longer_than_what_was_asked_for(nano, suffix):
-    answers = Answers(*nano, Config())
-    asked = complete(suffix=suffix, candidates=3, sampling=wire.Sampling(max_tokens=3))
-    texts = [block.text for block in of(wire.Block, run(answers, asked))]
-    assert len(texts) == 3
-    for text in texts:
-        # What is healed, a word at most, belongs to the hole and not to the text.
-        assert len(answers.prompts.encode(text)) <= 4

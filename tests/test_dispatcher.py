@@ -53,6 +53,19 @@ async def test_done_carries_the_times_of_the_daemon_and_the_counts_of_the_model(
     assert (done.timings.tokens, done.timings.steps) == (5, 2)
 
 
+async def test_the_report_counts_steps_and_those_for_withdrawn_requests(paths: Paths) -> None:
+    async with serving(paths), on_socket(paths) as client:
+        await client.ask(complete("done", "/echo x"))
+        await client.send(complete("withdrawn", "/drafts 3\n/hang", drafts=True))
+        drafts = [await client.receive() for _ in range(3)]
+        assert all(isinstance(draft, Draft) for draft in drafts)
+        await client.send(Cancel(id="withdrawn"))
+        await client.until_end("withdrawn")
+        report = await client.report()
+    assert (report.completed, report.withdrawn, report.failed) == (1, 1, 0)
+    assert (report.steps, report.withdrawn_steps) == (5, 3)
+
+
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_texts_that_are_scored_are_answered_in_their_order(
     paths: Paths, transport: Any
@@ -70,19 +83,6 @@ async def test_scoring_is_taken_back_like_any_other_request(paths: Paths) -> Non
         await client.send(Cancel(id="1"))
         assert end([await client.receive()]) == "cancelled"
         await idle(client)
-
-
-async def test_the_report_counts_steps_and_those_for_withdrawn_requests(paths: Paths) -> None:
-    async with serving(paths), on_socket(paths) as client:
-        await client.ask(complete("done", "/echo x"))
-        await client.send(complete("withdrawn", "/drafts 3\n/hang", drafts=True))
-        drafts = [await client.receive() for _ in range(3)]
-        assert all(isinstance(draft, Draft) for draft in drafts)
-        await client.send(Cancel(id="withdrawn"))
-        await client.until_end("withdrawn")
-        report = await client.report()
-    assert (report.completed, report.withdrawn, report.failed) == (1, 1, 0)
-    assert (report.steps, report.withdrawn_steps) == (5, 3)
 
 
 @pytest.mark.parametrize("wanted", [True, False])

@@ -43,7 +43,6 @@ REQUESTS: list[wire.Request] = [
         sampling=Sampling(max_steps=4, max_tokens=8, canvas_length=16, entropy_bound=0.5, seed=0),
     ),
     Chat(id="2", messages=[Turn(role="user", content="hi")]),
-    Score(id="5", prefix="é", texts=["a", "b"], priority="interactive"),
     Rewrite(
         id="5",
         instruction="Shorten.",
@@ -52,6 +51,7 @@ REQUESTS: list[wire.Request] = [
         length=0.6,
         sampling=Sampling(seed=7),
     ),
+    Score(id="5b", prefix="é", texts=["a", "b"], priority="interactive"),
     Cancel(id="1"),
     Status(id="3"),
     Stop(id="4"),

@@ -82,13 +82,7 @@ def fill(
             layouts, params.eos_token_ids, rig.prompts.line_ends, MAX_LINES, rig.denoiser.device
         ),
         causal=causal,
-        copied=lookup.continuations(
-            prompt.prefix_ids,
-            count=COPIED,
-            longest=max(lengths),
-            line_ends=rig.prompts.line_ends,
-            allowed=prompt.first,
-        ),
+        copied=lookup.copies(rig.prompts, prompt, count=COPIED, longest=max(lengths)),
     )
     return Fill(Request(loop, rows=len(lengths), tokens=len(lengths) * size), layouts)
 

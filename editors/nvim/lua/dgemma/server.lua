@@ -35,11 +35,7 @@ function M.config()
     root_markers = options.root_markers,
     init_options = settings(),
     settings = { dgemma = settings() },
-    capabilities = vim.tbl_deep_extend(
-      'force',
-      vim.lsp.protocol.make_client_capabilities(),
-      able
-    ),
+    capabilities = vim.tbl_deep_extend('force', vim.lsp.protocol.make_client_capabilities(), able),
     handlers = {
       ['dgemma/status'] = function(_, status, ctx)
         require('dgemma.status').set(ctx.client_id, status)
