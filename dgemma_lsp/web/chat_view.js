@@ -14,6 +14,7 @@ import { announce, button, byId, make, tell } from "./dom.js";
 import { drawTurn, drawWriting } from "./turn_view.js";
 
 const CLOSE_TO_END_PX = 80;
+const NO_PICTURE_MS = 250;
 
 export class ChatView {
   /**
@@ -215,9 +216,11 @@ export class ChatView {
    */
   #hear(conversation, message) {
     if (conversation !== this.conversation) return;
+    // An end is told again to a page that comes back, but said once.
+    const ends = message.type === "turn_ended" && conversation.turns.get(message.turn)?.state === "writing";
     conversation.take(message);
     if (message.type === "conversation") this.tells.changed(message.conversation);
-    if (message.type === "turn_ended") this.#announce(message.turn);
+    if (ends) this.#announce(message.turn);
     if (message.type === "caught_up") void this.#complete(conversation);
     this.plan();
   }
@@ -241,14 +244,19 @@ export class ChatView {
     if (turn) announce(`${turn.state === "stopped" ? "Stopped" : "Answer"}: ${turn.message || turn.text}`);
   }
 
-  /** Draw with the next picture, however much comes until then. */
+  /** Draw with the next picture, however much comes until then; a page in the back gets none. */
   plan() {
     if (this.wanted) return;
     this.wanted = true;
-    requestAnimationFrame(() => {
+    const draw = () => {
+      if (!this.wanted) return;
       this.wanted = false;
+      clearTimeout(late);
+      cancelAnimationFrame(next);
       this.draw();
-    });
+    };
+    const next = requestAnimationFrame(draw);
+    const late = setTimeout(draw, NO_PICTURE_MS);
   }
 
   draw() {

@@ -114,6 +114,12 @@ function showSide(open) {
   byId("open-side", HTMLElement).setAttribute("aria-expanded", `${open}`);
 }
 
+/** Close the list where it lies over the page, and give the keyboard back. */
+function leaveSide() {
+  showSide(false);
+  byId("open-side", HTMLElement).focus();
+}
+
 /** @param {string} hash */
 function go(hash) {
   location.hash = hash;
@@ -149,20 +155,16 @@ const shortcuts = {
 };
 
 listen(shortcuts, () => {
-  if (document.body.classList.contains("side-open")) showSide(false);
+  if (document.body.classList.contains("side-open")) leaveSide();
   else if (desk.busy) desk.stop();
   else chat.stop();
 });
 byId("new", HTMLElement).addEventListener("click", begin);
 byId("help", HTMLElement).addEventListener("click", () => showKeys(shortcuts));
-byId("open-side", HTMLElement).addEventListener("click", () => {
-  showSide(true);
-  byId("search", HTMLElement).focus();
-});
-byId("close-side", HTMLElement).addEventListener("click", () => {
-  showSide(false);
-  byId("open-side", HTMLElement).focus();
-});
+byId("open-side", HTMLElement).addEventListener("click", search);
+byId("close-side", HTMLElement).addEventListener("click", leaveSide);
+// The link of what is open already leads nowhere else.
+byId("list", HTMLElement).addEventListener("click", () => showSide(false));
 byId("try-now", HTMLElement).addEventListener("click", () => link.tryNow());
 addEventListener("hashchange", route);
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from home import PATIENCE_S, Home
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, TimeoutError, sync_playwright
 from real_vscode import BROWSER_FLAGS
 from real_vscode import browser as browser_command
 from websockets.sync.client import connect
@@ -58,13 +58,18 @@ class Visit:
               return Number(/block (\\d+)/.exec(said)?.[1] ?? 0) >= blocks;
             }""",
             arg=blocks,
+            polling=20,
         )
 
     def answered(self, count: int = 1) -> None:
         """Wait until so many answers have ended and none is being written."""
         ended = self.page.locator(".turn.assistant:not([aria-busy])")
-        ended.nth(count - 1).wait_for()
-        self.page.locator("#send").wait_for()
+        try:
+            ended.nth(count - 1).wait_for()
+            self.page.locator("#send").wait_for()
+        except TimeoutError as exc:
+            shown = self.page.locator("body").inner_text()
+            raise AssertionError(f"not answered\n{self.errors}\n{shown}") from exc
 
     def press(self, name: str) -> None:
         """Press the button of this name; of several, the last."""

@@ -16,8 +16,8 @@ from home import PATIENCE_S, Home, until
 from playwright.sync_api import Browser, BrowserContext, expect
 from real_page import Visit, chromium, context, kept_answer, link
 
+from dgemma_lsp.chat_link import read_endpoint
 from dgemma_lsp.runtime import Endpoint
-from dgemma_lsp.terminal_chat import read_endpoint
 
 pytestmark = pytest.mark.e2e
 
@@ -193,6 +193,11 @@ def test_an_answer_whose_connection_is_cut_comes_whole(browser: Browser, home: H
         one.answered()
         expect(one.page.locator("#trouble")).to_be_hidden()
         assert one.copied("Copy the answer") == kept_answer(endpoint(home), conversation(one))
+        line.pull()
+        expect(one.page.locator("#trouble")).to_be_visible()
+        line.plug()
+        expect(one.page.locator("#trouble")).to_be_hidden()
+        assert len([said for said in one.said() if said.startswith("Answer")]) == 1
         assert not [error for error in one.errors if "policy" in error or "uncaught" in error]
 
 
