@@ -62,10 +62,11 @@ function lost(seconds) {
   const say = () => {
     const left = Math.max(Math.ceil((until - Date.now()) / 1000), 0);
     byId("trouble-text", HTMLElement).textContent =
-      `The daemon does not answer. What it writes goes on without this page; it tries again in ${left} s.`;
+      `The daemon does not answer; dgemma open starts it. This page goes on where it was, and tries again in ${left} s.`;
   };
   if (trouble.hidden) announce("The daemon does not answer");
   trouble.hidden = false;
+  byId("model", HTMLElement).textContent = "not connected";
   say();
   countdown = setInterval(say, 1000);
 }

@@ -425,7 +425,7 @@ def test_what_a_model_writes_is_never_taken_for_the_pages_own_markup(
 
 @pytest.mark.skipif(not os.environ.get("DGEMMA_PICTURES"), reason="draws README's pictures")
 def test_the_pictures_in_the_readme(browser: Browser, home: Home) -> None:
-    sizes = {"viewport": {"width": 960, "height": 600}}
+    sizes = {"viewport": {"width": 960, "height": 660}}
     with visit(browser, home, **sizes, color_scheme="light") as one:
         one.ask("def fibonacci(n):")
         one.page.locator(".provisional").first.wait_for()
