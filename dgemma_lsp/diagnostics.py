@@ -74,6 +74,7 @@ class Diagnostics:
         self._accepted = accepted
         self._roots = roots
         self._tell = tell
+        self._open: set[str] = set()  # by the names that the editor gives them
         self._watched: dict[str, _Watched] = {}
         self._options = options
         self._proofreader = Proofreader(self._score if options.model else None)
@@ -112,11 +113,14 @@ class Diagnostics:
             self._options = options
             self._proofreader = Proofreader(self._score if options.model else None)
             self._again()
+            for uri in self._open - self._watched.keys():
+                self.changed(uri)
 
     # -- documents -------------------------------------------------------------------------------
 
     def changed(self, uri: str, line: int = 0) -> None:
         """Read a document that was opened, or changed at `line`, as soon as no key comes."""
+        self._open.add(uri)
         if not self._covers(uri):
             return
         watched = self._watched.setdefault(uri, _Watched())
@@ -125,6 +129,7 @@ class Diagnostics:
 
     def closed(self, uri: str) -> None:
         """Forget a document; nothing is shown in it any more."""
+        self._open.discard(uri)
         watched = self._watched.pop(uri, None)
         if watched and watched.task:
             watched.task.cancel()

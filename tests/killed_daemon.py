@@ -7,9 +7,10 @@ loaded the modules already, a daemon is there in milliseconds.
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import fake_model_process
@@ -34,13 +35,19 @@ async def killable(paths: Paths) -> AsyncIterator[Callable[[], Awaitable[int]]]:
     assert process.stdout is not None
     stdin, stdout = process.stdin, process.stdout
 
+    started: list[int] = []
+
     async def start() -> int:
         stdin.write(b"start\n")
-        return int(await stdout.readline())
+        started.append(int(await stdout.readline()))
+        return started[-1]
 
     try:
         yield start
     finally:
+        if started:  # alive where the test has failed
+            with suppress(ProcessLookupError):
+                os.kill(started[-1], signal.SIGKILL)
         stdin.close()
         await process.wait()
 

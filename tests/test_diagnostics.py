@@ -236,6 +236,17 @@ async def test_a_source_file_is_read_in_its_comments_where_it_is_asked_for(folde
         assert found.range.start == t.Position(0, 27)
 
 
+async def test_a_setting_holds_for_documents_that_are_open_already(folder: Path) -> None:
+    async with ScriptedDaemon(folder / "daemon.sock", judge), editor(folder) as one:
+        one.open("# It is one functoin of many here.\n", language="python")
+        settings = {"dgemma": {"proofread": {"languages": ["*"]}}}
+        one.client.workspace_did_change_configuration(t.DidChangeConfigurationParams(settings))
+        await one.shows(lambda rules: rules == ["spelling"])
+        off = {"dgemma": {"proofread": {"enabled": False}}}
+        one.client.workspace_did_change_configuration(t.DidChangeConfigurationParams(off))
+        await one.shows(lambda rules: rules == [])
+
+
 async def test_only_a_changed_sentence_is_asked_about_again(folder: Path) -> None:
     async with ScriptedDaemon(folder / "daemon.sock", judge) as daemon, editor(folder) as one:
         one.open()
