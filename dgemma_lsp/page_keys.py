@@ -41,8 +41,13 @@ class PageKeys:
         return self._kept.port
 
     def stand_at(self, port: int) -> None:
-        """Keep where the page is; raises UserError where that cannot be."""
-        self._keep(Kept(port=port, sessions=self._kept.sessions))
+        """Keep where the page is, for those who may enter; raises UserError where that cannot be.
+
+        Where nobody has opened the page a daemon leaves nothing behind.
+        """
+        self._kept = Kept(port=port, sessions=self._kept.sessions)
+        if self._kept.sessions:
+            self._keep(self._kept)
 
     def new_link(self) -> str:
         """Return a key that opens the page once, within LINK_S."""

@@ -135,7 +135,8 @@ async def test_an_open_page_finds_the_next_daemon_and_needs_no_other_link(paths:
 
 
 async def test_a_port_that_is_taken_meanwhile_is_given_up(paths: Paths) -> None:
-    async with serving(paths):
+    async with serving(paths), visitor(paths) as session:
+        assert await enter(session, await link(session, paths)) == 204
         taken = endpoint(paths).port
         other = paths.runtime.parent / "other"
         other.mkdir(mode=0o700)

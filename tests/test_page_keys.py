@@ -48,6 +48,13 @@ def test_the_next_daemon_knows_the_sessions_and_the_port(tmp_path: Path) -> None
     assert (after.port, after.knows(session), after.enter(unused)) == (4321, True, None)
 
 
+def test_where_nobody_enters_nothing_is_left_behind(tmp_path: Path) -> None:
+    keys = PageKeys(tmp_path / "page.json")
+    keys.stand_at(4321)
+    keys.new_link()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_neither_links_nor_sessions_stand_on_disk_and_only_the_owner_reads_it(
     tmp_path: Path,
 ) -> None:
