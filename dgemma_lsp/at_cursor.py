@@ -141,7 +141,11 @@ def plain(candidates: Sequence[str]) -> str:
     return "\n".join(parts)
 
 
-def why_empty(answer: Completion, text: str, cursor: int, options: Options) -> str:
+def why_empty(
+    answer: Completion, request: wire.Complete, text: str, cursor: int, options: Options
+) -> str:
     """Tell in one line why nothing is inserted at `cursor`."""
-    reason = verdict.why_nothing(answer, text[:cursor], text[cursor:], options)
+    reason = verdict.why_nothing(
+        answer, text[:cursor], text[cursor:], options, language=request.language
+    )
     return f"nothing to insert: {quiet.TEXTS[reason]}"

@@ -176,7 +176,7 @@ def complete(
     elif result.candidates:
         click.echo(at_cursor.plain(result.candidates))
     if not result.candidates:
-        click.echo(at_cursor.why_empty(answer, text, cursor, options), err=True)
+        click.echo(at_cursor.why_empty(answer, request, text, cursor, options), err=True)
 
 
 @dgemma.command()

@@ -56,13 +56,9 @@ class Completion(Struct, frozen=True, kw_only=True):
     stable: bool
     confidences: dict[int, float] = {}
 
-    def sure(self, least: float) -> list[str]:
-        """Return the texts without those that are known to be less probable than `least`."""
-        return [
-            text
-            for candidate, text in enumerate(self.texts)
-            if self.confidences.get(candidate, least) >= least
-        ]
+    def is_sure(self, candidate: int, least: float) -> bool:
+        """Tell whether a text is not known to be less probable than `least`."""
+        return self.confidences.get(candidate, least) >= least
 
 
 class _NobodyListens(DaemonUnavailable):

@@ -270,7 +270,13 @@ class Completer:
     def _reason(self, place: Place, texts: list[str], completion: Completion) -> Reason:
         if texts:
             return "shown"
-        reason = why_nothing(completion, place.before, place.after, self.config.completion)
+        reason = why_nothing(
+            completion,
+            place.before,
+            place.after,
+            self.config.completion,
+            language=place.language,
+        )
         return "loading" if reason == "deadline" and self._contact.loading else reason
 
     async def _ask(self, message: wire.Complete, hear: Heard) -> Completion | Reason:

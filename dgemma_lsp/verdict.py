@@ -17,26 +17,35 @@ SPARES = 12
 def worth_showing(
     answer: Completion, before: str, after: str, options: Options, *, language: str, count: int
 ) -> list[str]:
-    """Return at most `count` different texts that may stand between two texts, the best first."""
-    texts = _joining(answer, before, after, options)
-    return fitting(texts, before, after, language)[:count]
+    """Return at most `count` different texts that may stand between two texts, the best first.
+
+    The best that fit are shown if the model is sure of them; what it is sure of only because it
+    says little is no substitute.
+    """
+    joining = _joining(answer, before, after, options)
+    best = fitting(list(joining), before, after, language)[:count]
+    return [text for text in best if joining[text]]
 
 
-def why_nothing(answer: Completion, before: str, after: str, options: Options) -> Reason:
+def why_nothing(
+    answer: Completion, before: str, after: str, options: Options, *, language: str
+) -> Reason:
     """Return why no text of the answer is shown."""
-    if not answer.sure(options.min_confidence):
+    joining = _joining(answer, before, after, options)
+    if fitting(list(joining), before, after, language):
         return "not-confident"
-    if _joining(answer, before, after, options):
+    if joining:
         return "breaks"
     if any(text.strip() for text in answer.texts):
         return "repeats"
     return "deadline" if answer.reason == "deadline" else "empty"
 
 
-def _joining(answer: Completion, before: str, after: str, options: Options) -> list[str]:
-    """Return the texts that are sure enough and join what stands around, each once."""
-    shown = (
-        to_ghost_text(text, before, after, max_lines=options.max_lines)
-        for text in answer.sure(options.min_confidence)
-    )
-    return list(dict.fromkeys(text for text in shown if text is not None))
+def _joining(answer: Completion, before: str, after: str, options: Options) -> dict[str, bool]:
+    """Return the different texts that join what stands around, and if the model is sure of each."""
+    found: dict[str, bool] = {}
+    for candidate, text in enumerate(answer.texts):
+        shown = to_ghost_text(text, before, after, max_lines=options.max_lines)
+        if shown is not None:
+            found.setdefault(shown, answer.is_sure(candidate, options.min_confidence))
+    return found

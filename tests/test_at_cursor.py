@@ -108,4 +108,4 @@ def test_the_inserted_text_has_the_line_ends_of_the_file() -> None:
     ],
 )
 def test_an_empty_answer_is_explained(given: Completion, why: str) -> None:
-    assert why in at_cursor.why_empty(given, "a\n", 2, Options())
+    assert why in at_cursor.why_empty(given, REQUEST, "a\n", 2, Options())

@@ -31,6 +31,7 @@ def answer(*texts: str, end: End = "settled", sure: tuple[float, ...] = ()) -> C
         pytest.param(answer("b", sure=(-9.0,)), 1, [], id="not what the model is not sure of"),
         pytest.param(answer("b = (", "b"), 1, ["b"], id="a spare one that parses"),
         pytest.param(answer("b = (", "b", sure=(-0.1, -9.0)), 1, [], id="... if it is sure enough"),
+        pytest.param(answer("b", "c", sure=(-9.0, -0.1)), 1, [], id="none for a better one"),
     ],
 )
 def test_the_best_that_keep_the_code_whole_are_shown(
@@ -52,4 +53,4 @@ def test_the_best_that_keep_the_code_whole_are_shown(
 )
 def test_nothing_is_shown_for_one_reason(given: Completion, why: Reason) -> None:
     assert worth_showing(given, BEFORE, AFTER, Options(), language="python", count=1) == []
-    assert why_nothing(given, BEFORE, AFTER, Options()) == why
+    assert why_nothing(given, BEFORE, AFTER, Options(), language="python") == why
