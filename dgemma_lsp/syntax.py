@@ -8,6 +8,7 @@ import ast
 import re
 import warnings
 from collections.abc import Sequence
+from itertools import islice
 
 # Longer statements take longer to parse than a person should wait for their texts.
 LONGEST_CHARS = 40_000
@@ -16,21 +17,24 @@ LONGEST_CHARS = 40_000
 _BEGINS = re.compile(r"(?!(?:else|elif|except|finally)\b)[A-Za-z_@]")
 
 
-def fitting(texts: Sequence[str], before: str, after: str, language: str) -> list[str]:
-    """Return the texts that may stand between `before` and `after`, those that parse there first.
+def fitting(
+    texts: Sequence[str], before: str, after: str, language: str, *, count: int
+) -> list[str]:
+    """Return the first `count` texts with which the code between `before` and `after` parses.
 
-    Where none of them parses, they are left out if they would break what parses without them, and
-    stay if it does not parse anyway: somebody is in the middle of writing it.
+    Where it parses with none of them, they are left out if they would break what parses without
+    them, and stay if it does not parse anyway: somebody is in the middle of writing it.
     """
+    unjudged = list(texts[:count])
     if language != "python" or not texts:
-        return list(texts)
+        return unjudged
     above, below = _statement_above(before), _statement_below(after)
     if len(above) + len(below) > LONGEST_CHARS:
-        return list(texts)
-    parse = [parses(above + text + below) for text in texts]
-    if any(parse):
-        return sorted(texts, key=lambda text: not parse[texts.index(text)])
-    return [] if parses(above + below) else list(texts)
+        return unjudged
+    good = (text for text in texts if parses(above + text + below))
+    if found := list(islice(good, count)):
+        return found
+    return [] if parses(above + below) else unjudged
 
 
 def parses(text: str) -> bool:

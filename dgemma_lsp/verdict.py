@@ -23,7 +23,7 @@ def worth_showing(
     says little is no substitute.
     """
     joining = _joining(answer, before, after, options)
-    best = fitting(list(joining), before, after, language)[:count]
+    best = fitting(list(joining), before, after, language, count=count)
     return [text for text in best if joining[text]]
 
 
@@ -32,7 +32,7 @@ def why_nothing(
 ) -> Reason:
     """Return why no text of the answer is shown."""
     joining = _joining(answer, before, after, options)
-    if fitting(list(joining), before, after, language):
+    if fitting(list(joining), before, after, language, count=1):
         return "not-confident"
     if joining:
         return "breaks"
