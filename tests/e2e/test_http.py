@@ -18,6 +18,7 @@ from dgemma_lsp.runtime import Endpoint
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parent.parent.parent
+CLIENTS = ROOT / "dgemma_lsp" / "web" / "CLIENTS.md"
 PROMPT = "import os\n\n\ndef join(a, b):\n    return os.path.j"
 SUFFIX = "(a, b)\n\n\nprint(join('a', 'b'))\n"
 
@@ -42,8 +43,8 @@ def test_the_served_model_is_nano(client: OpenAI) -> None:
     assert [model.id for model in client.models.list()] == ["nano"]
 
 
-def test_the_lines_of_the_readme_work_as_they_stand(daemon_home: Home, there: Endpoint) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+def test_the_lines_of_the_manual_work_as_they_stand(daemon_home: Home, there: Endpoint) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", CLIENTS.read_text(), flags=re.DOTALL)
     lines = next(block for block in blocks if "openai" in block)
     run = subprocess.run(
         [sys.executable, "-c", lines], env=daemon_home.env, capture_output=True, text=True

@@ -15,6 +15,8 @@ from real_neovim import ROOT, Editor, neovim
 
 from dgemma_lsp.runtime import Endpoint
 
+CLIENTS = ROOT / "dgemma_lsp" / "web" / "CLIENTS.md"
+
 PLUGIN = os.environ.get("DGEMMA_TEST_LLAMA_VIM", "")
 
 pytestmark = [
@@ -58,8 +60,8 @@ def editor(request: pytest.FixtureRequest, daemon_home: Home, there: Endpoint) -
 
 
 def users_lines() -> str:
-    """The lines that the README tells a person to write."""
-    blocks = re.findall(r"```vim\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    """The lines that CLIENTS.md tells a person to write."""
+    blocks = re.findall(r"```vim\n(.*?)```", CLIENTS.read_text(), flags=re.DOTALL)
     return next(str(block) for block in blocks if "llama_config" in block)
 
 
