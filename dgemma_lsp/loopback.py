@@ -68,7 +68,7 @@ async def _tell_errors(request: web.Request, handler: Handler) -> web.StreamResp
 def _only_upgraded(talk: Talk) -> Handler:
     async def root(request: web.Request) -> web.StreamResponse:
         if not _is_upgrade(request):
-            raise web.HTTPUpgradeRequired(text="a WebSocket opens here; see dgemma_lsp/web/CLIENTS.md")
+            raise web.HTTPUpgradeRequired(text="a WebSocket opens here: see web/CLIENTS.md")
         return await talk(request)
 
     return root
