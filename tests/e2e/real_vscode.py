@@ -50,6 +50,9 @@ USER_SETTINGS = {
 }
 
 # Ghost text on the cursor's line, and the lines that are drawn below it.
+TWO_FRAMES = """async () => {
+    for (let n = 0; n < 2; n++) await new Promise(requestAnimationFrame);
+}"""
 GHOST = """() => {
   const text = (selector) => [...document.querySelectorAll(selector)].map((e) => e.textContent);
   const here = text('.view-lines [class*="ghost-text-decoration"]').join('');
@@ -197,6 +200,12 @@ class Window:
         """The ghost text on screen; empty where there is none."""
         return str(self.page.evaluate(GHOST))
 
+    def _drawn_ghost(self) -> str:
+        """The ghost text, "" while it is being drawn: its lines come one after another."""
+        before = self.ghost()
+        self.page.evaluate(TWO_FRAMES)
+        return before if before == self.ghost() else ""
+
     def type_for_ghost(self, attempts: list[tuple[int, str]], *, patience_s: float = 100) -> str:
         """Type at the end of each of these lines until ghost text comes; return it.
 
@@ -207,13 +216,13 @@ class Window:
             before = self.text()
             self.type(typed)
             try:
-                ghost = until(self.ghost, f"ghost text after {typed!r}", patience_s=patience_s)
+                until(self.ghost, f"ghost text after {typed!r}", patience_s=patience_s)
             except TimeoutError:
                 self.keys("Control+z")
                 self.becomes(before)
             else:
                 self.becomes(inserted(before, line, typed))
-                return ghost
+                return until(self._drawn_ghost, "ghost text that is drawn to its end")
         raise AssertionError(f"no ghost text at any of {len(attempts)} places\n{self.said()}")
 
     def status(self) -> str:
