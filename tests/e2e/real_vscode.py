@@ -200,11 +200,15 @@ class Window:
         """The ghost text on screen; empty where there is none."""
         return str(self.page.evaluate(GHOST))
 
-    def _drawn_ghost(self) -> str:
-        """The ghost text, "" while it is being drawn: its lines come one after another."""
-        before = self.ghost()
-        self.page.evaluate(TWO_FRAMES)
-        return before if before == self.ghost() else ""
+    def drawn_ghost(self) -> str:
+        """Wait for ghost text that is drawn to its end; its lines come one after another."""
+
+        def still() -> str:
+            before = self.ghost()
+            self.page.evaluate(TWO_FRAMES)
+            return before if before == self.ghost() else ""
+
+        return until(still, "ghost text that stays")
 
     def type_for_ghost(self, attempts: list[tuple[int, str]], *, patience_s: float = 100) -> str:
         """Type at the end of each of these lines until ghost text comes; return it.
@@ -222,7 +226,7 @@ class Window:
                 self.becomes(before)
             else:
                 self.becomes(inserted(before, line, typed))
-                return until(self._drawn_ghost, "ghost text that is drawn to its end")
+                return self.drawn_ghost()
         raise AssertionError(f"no ghost text at any of {len(attempts)} places\n{self.said()}")
 
     def status(self) -> str:

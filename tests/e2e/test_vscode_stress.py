@@ -51,8 +51,9 @@ def test_two_windows_type_on_one_daemon(windows: tuple[Window, Window]) -> None:
     home = windows[0].home
     for window, folder in zip(windows, ("one", "two"), strict=True):
         open_in(window, folder, "box.py")
-        ghost = window.type_for_ghost(ATTEMPTS)
+        window.type_for_ghost(ATTEMPTS)
         typed = window.text()
+        ghost = window.drawn_ghost()
         window.keys("Tab")
         window.becomes(inserted(typed, 10, ghost))
     assert len(home.running("lsp")) == 2
@@ -77,8 +78,9 @@ def test_a_file_of_twenty_thousand_lines_is_typed_in(windows: tuple[Window, Wind
     text = BEFORE + FILE + BEFORE
     open_in(window, "one", "long.py", text)
     down = [(20_000 + line, typed) for line, typed in ATTEMPTS]
-    ghost = window.type_for_ghost(down)
+    window.type_for_ghost(down)
     typed = window.text()
+    ghost = window.drawn_ghost()
     window.keys("Tab")
     window.becomes(inserted(typed, 20_010, ghost))
 
