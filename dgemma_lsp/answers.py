@@ -224,9 +224,10 @@ class _Completion:
         best = infill.best_first(filled, texts)
         chosen, rest = best[: self._job.candidates], best[self._job.candidates :]
         self._tokens = sum(len(filled.middles[row][0]) for row in chosen)
-        # Several rows often say the same.
-        others = {texts[row]: row for row in reversed(rest)}
-        spares = [row for row in rest if others[texts[row]] == row][: self._job.spares]
+        distinct: dict[str, int] = {}  # several rows often say the same
+        for row in rest:
+            distinct.setdefault(texts[row], row)
+        spares = list(distinct.values())[: self._job.spares]
         return [
             wire.Block(
                 id=self._job.id,

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from dgemma_lsp import http_errors, infill_types
 from dgemma_lsp.asking import asking, read
+from dgemma_lsp.client import gathered
 from dgemma_lsp.config import Completion
 from dgemma_lsp.dispatcher import Dispatcher
 from dgemma_lsp.infill_types import InfillRequest
@@ -33,7 +34,9 @@ class InfillApi:
             return http_errors.as_json({})
         job = asked.job(self._options)
         blocks, done = await self._ask(job)
-        content = infill_types.shown(asked, blocks, self._options)
+        content = infill_types.shown(
+            asked, gathered([*blocks, done], job.candidates), self._options
+        )
         if done.reason == "deadline" and not content:
             # Clients keep an empty answer as what belongs here; an error they ask again.
             return http_errors.refusal(

@@ -11,12 +11,13 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from dgemma_lsp import client
 from dgemma_lsp.config import Completion
 from dgemma_lsp.context import for_model, window
-from dgemma_lsp.ghost import to_ghost_text
 from dgemma_lsp.neighbours import Piece, fitting, lay_before
 from dgemma_lsp.stops import Stops
-from dgemma_lsp.wire import Block, Complete, Done, Sampling
+from dgemma_lsp.verdict import worth_showing
+from dgemma_lsp.wire import Complete, Done, Sampling
 
 _LONGEST_MS = 3_600_000
 
@@ -113,16 +114,12 @@ class InfillRequest(Struct, frozen=True, kw_only=True):
         return min(asked, _LONGEST_MS) if asked else options.deadline_ms
 
 
-def shown(asked: InfillRequest, blocks: Sequence[Block], options: Completion) -> str:
+def shown(asked: InfillRequest, given: client.Completion, options: Completion) -> str:
     """Return what of the model's text is worth showing at the cursor; "" for nothing."""
     stops = Stops(asked.stop)
-    for block in blocks:
-        if block.confidence is None or block.confidence >= options.min_confidence:
-            text = to_ghost_text(
-                block.text, asked.prefix, asked.input_suffix, max_lines=options.max_lines
-            )
-            return stops.push(text or "") + stops.rest()
-    return ""
+    # The client does not say in which language somebody writes.
+    texts = worth_showing(given, asked.prefix, asked.input_suffix, options, language="", count=1)
+    return "".join(stops.push(text) for text in texts) + stops.rest()
 
 
 def answer(asked: InfillRequest, content: str, done: Done, model: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from dgemma_lsp import context, ghost, prose, wire
 from dgemma_lsp.errors import UserError
 from dgemma_lsp.in_place import InPlace
 from dgemma_lsp.modes import ANSWERS, MODES, Edit, Task, Written, check, instruction
+from dgemma_lsp.syntax import parses
 
 Way: TypeAlias = "InPlace | Hole | Asked"
 
@@ -83,7 +84,7 @@ class Hole:
             return Written((Edit(self._start, self._end, added),) if added else ())
         text = " ".join(text.split(self._closing.strip())[0].split()).strip('"\\ ')
         whole = self._opening + text + self._closing
-        if not text or not _is_python(before + whole + behind):
+        if not text or not parses(before + whole + behind):
             return Written()
         return Written((Edit(self._start, self._end, whole),))
 
@@ -120,14 +121,6 @@ def _first_line(node: ast.stmt) -> int:
     """Return the line, from 1, where a statement begins with its decorators."""
     decorators: list[ast.expr] = getattr(node, "decorator_list", [])
     return min([node.lineno, *(decorator.lineno for decorator in decorators)])
-
-
-def _is_python(text: str) -> bool:
-    try:
-        ast.parse(text)
-    except (SyntaxError, ValueError):
-        return False
-    return True
 
 
 # -- as in a chat ----------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from dgemma_lsp import infill_types
+from dgemma_lsp.client import gathered
 from dgemma_lsp.config import Completion
 from dgemma_lsp.infill_types import InfillRequest
 from dgemma_lsp.wire import Block, Done, Sampling, Timings
@@ -125,12 +126,12 @@ def test_what_is_not_worth_showing_is_not_sent(
     blocks: list[Block], stop: list[str], content: str
 ) -> None:
     request = msgspec.structs.replace(typing("x ="), stop=stop)
-    assert infill_types.shown(request, blocks, OPTIONS) == content
+    assert infill_types.shown(request, gathered([*blocks, DONE], 1), OPTIONS) == content
 
 
 def test_what_the_suffix_says_already_is_not_said_again() -> None:
     request = typing("print(", ")")
-    assert infill_types.shown(request, [block("x)")], OPTIONS) == "x"
+    assert infill_types.shown(request, gathered([block("x)"), DONE], 1), OPTIONS) == "x"
 
 
 DONE = Done(
