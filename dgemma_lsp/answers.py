@@ -66,7 +66,9 @@ class Answers:
                 return self._continuation(job, self.prompts.text(job.prompt))
             case wire.Rewrite():
                 params = self._params(job.sampling)
-                return rewrite_answers.Rewriting(job, self.prompts, self.denoiser, params)
+                return rewrite_answers.Rewriting(
+                    job, self.prompts, self.denoiser, params, urgency=_urgency(job)
+                )
             case wire.Score():
                 return _Scoring(self, job)
 
@@ -265,12 +267,11 @@ class _Continuation:
             )
         fitting = room - room % params.canvas_length
         self._params = replace(params, max_new_tokens=min(params.max_new_tokens, fitting))
-        urgency = BULK if job.priority == "bulk" else CHAT
         self.request = Request(
             self._loop(answers, ids),
             rows=1,
             tokens=self._params.max_new_tokens,
-            urgency=urgency,
+            urgency=_urgency(job),
             room=self._params.max_new_tokens,
         )
         self._text = TextStream(answers.prompts)
@@ -357,7 +358,7 @@ class _Scoring:
             score.score(prompt, texts, answers.denoiser.device),
             rows=min(len(texts), score.ROWS, answers.config.model.rows),
             tokens=self._tokens,
-            urgency=BULK if job.priority == "bulk" else CHAT,
+            urgency=_urgency(job),
             room=room,
         )
 
@@ -377,6 +378,11 @@ class _Scoring:
                 tokens=self._tokens,
             ),
         )
+
+
+def _urgency(job: wire.Chat | wire.Generate | wire.Rewrite | wire.Score) -> int:
+    """Return how urgent a job is that nobody waits for in mid-sentence."""
+    return BULK if job.priority == "bulk" else CHAT
 
 
 def _leading(flags: list[bool]) -> int:

@@ -15,15 +15,18 @@ from sampler.forward import Denoiser
 from sampler.params import SamplingParams
 from sampler.prompts import Prompts
 
-# As urgent as a chat, and as bulk work (the engine serves lower numbers first).
-_URGENCY = {"interactive": 1, "bulk": 2}
-
 
 class Rewriting:
     """Rewrites a text in one row, sheet after sheet; a kept part's block is the part's own text."""
 
     def __init__(
-        self, job: wire.Rewrite, prompts: Prompts, denoiser: Denoiser, params: SamplingParams
+        self,
+        job: wire.Rewrite,
+        prompts: Prompts,
+        denoiser: Denoiser,
+        params: SamplingParams,
+        *,
+        urgency: int,
     ) -> None:
         self._began = time.monotonic()
         self._job, self._prompts, self._eos = job, prompts, params.eos_token_ids
@@ -35,7 +38,6 @@ class Rewriting:
         noise = Noise([job.sampling.seed or 0], denoiser.vocab_size, denoiser.device)
         loop = rewrite.rewrite(prompt, self._sheets, params, noise, strength=job.strength)
         room = rewrite.positions(self._sheets, size)
-        urgency = _URGENCY[job.priority]
         self.request = Request(loop, rows=1, tokens=room, urgency=urgency, room=room)
         self._written: dict[int, list[int]] = {}  # by part, what the finished sheets say
         self._told = 0  # parts that have their block
