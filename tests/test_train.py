@@ -355,19 +355,21 @@ def test_a_model_of_another_width_is_not_grown(model):
 
 
 @pytest.mark.parametrize(
-    ("step", "seen", "total", "share"),
+    ("step", "seen", "total", "decay", "share"),
     [
-        (0, 0, 1000, 0.01),
-        (49, 0, 1000, 0.5),
-        (500, 300, 1000, 1.0),
-        (500, 825, 1000, 0.5),
-        (500, 1000, 1000, 0.0),
+        (0, 0, 1000, 0.35, 0.01),
+        (49, 0, 1000, 0.35, 0.5),
+        (500, 300, 1000, 0.35, 1.0),
+        (500, 825, 1000, 0.35, 0.5),
+        (500, 1000, 1000, 0.35, 0.0),
         # A smaller total than before goes into the decay at once.
-        (500, 300, 400, 100 / 140),
+        (500, 300, 400, 0.35, 100 / 140),
+        # All of the tokens may decay.
+        (500, 500, 1000, 1.0, 0.5),
     ],
 )
-def test_the_rate_warms_up_stays_and_decays(step, seen, total, share):
-    assert rate_share(step, seen, total) == pytest.approx(share)
+def test_the_rate_warms_up_stays_and_decays(step, seen, total, decay, share):
+    assert rate_share(step, seen, total, decay) == pytest.approx(share)
 
 
 def test_held_out_packages_are_never_read_for_training():

@@ -3,7 +3,7 @@
 The corpus, the tokenizer, checkpoints and the log lie in DIR, outside of the repository. Run again
 with the same DIR, it goes on from the last checkpoint; with a smaller `--tokens` than before it
 goes into the final decay at once. The learning rate is constant, then falls linearly to nothing in
-the last part of the tokens, so that the end can be moved while the training runs.
+the last part of the tokens (`--decay`), so that the end can be moved while the training runs.
 """
 
 import hashlib
@@ -29,7 +29,6 @@ from sampler.train.prose import Prose
 from sampler.train.prose import read as read_prose
 
 CANVAS_SIZES, CANVAS_SHARES = (16, 32, 64, 128), (0.1, 0.45, 0.35, 0.1)
-DECAY_SHARE = 0.35
 WARM_UP_STEPS = 100
 CHECKPOINT_SECONDS = 400
 # The default of requests: a hole of a few lines and a third of the canvas for the suffix.
@@ -97,9 +96,12 @@ class Optimizers:
             optimizer.step()
 
 
-def rate_share(step: int, seen: float, total: float) -> float:
-    """Return the share of the peak learning rate: warm-up, constant, linear decay to 0."""
-    left = max(0.0, total - seen) / (DECAY_SHARE * total)
+def rate_share(step: int, seen: float, total: float, decay: float) -> float:
+    """Return the share of the peak learning rate: warm-up, constant, linear decay to 0.
+
+    The decay takes the last share `decay` of the tokens.
+    """
+    left = max(0.0, total - seen) / (decay * total)
     return min(1.0, (step + 1) / WARM_UP_STEPS, left)
 
 
@@ -135,6 +137,13 @@ def export(
 @click.option("--length", type=int, default=1024, show_default=True, help="Tokens per window.")
 @click.option("--rate", type=float, default=5e-3, show_default=True, help="Peak learning rate.")
 @click.option(
+    "--decay",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.35,
+    show_default=True,
+    help="The share of the tokens in which the rate falls.",
+)
+@click.option(
     "--minutes", type=float, default=1e9, help="Stop after this long; run again to go on."
 )
 @click.option(
@@ -157,7 +166,7 @@ def export(
 @click.option("--seed", type=int, default=0, show_default=True)
 def main(work: Path, tokens: float, vocab: int, hidden: int, layers: int, heads: int,
          start: Path | None, packages: Path | None, windows: int, length: int, rate: float,
-         minutes: float, recipe: str, prose: float, device: str,
+         decay: float, minutes: float, recipe: str, prose: float, device: str,
          seed: int) -> None:  # fmt: skip
     """Train a nano model, or go on training it."""
     work.mkdir(parents=True, exist_ok=True)
@@ -219,7 +228,7 @@ def main(work: Path, tokens: float, vocab: int, hidden: int, layers: int, heads:
             )
             torch.autograd.backward(list(losses))
             forward.collect(copies)
-            optimizers.step(rate_share(step, seen, tokens))
+            optimizers.step(rate_share(step, seen, tokens, decay))
             step, seen = step + 1, seen + windows * length
             running = seen < tokens and time.monotonic() < deadline and not stop
             values = np.array([x.item() for x in losses])

@@ -49,10 +49,11 @@ USER_SETTINGS = {
     "workbench.startupEditor": "none",
 }
 
-# Ghost text on the cursor's line, and the lines that are drawn below it.
+# Behind these, what was typed is drawn.
 TWO_FRAMES = """async () => {
     for (let n = 0; n < 2; n++) await new Promise(requestAnimationFrame);
 }"""
+# Ghost text on the cursor's line, and the lines that are drawn below it.
 GHOST = """() => {
   const text = (selector) => [...document.querySelectorAll(selector)].map((e) => e.textContent);
   const here = text('.view-lines [class*="ghost-text-decoration"]').join('');
@@ -180,9 +181,14 @@ class Window:
         return shown.filter(has_text=part).first.inner_text()
 
     def text(self) -> str:
-        """The text in the editor, by way of the file."""
-        self.keys("Control+s")
-        self.page.locator(".tab.active:not(.dirty)").wait_for()
+        """The text in the editor, by way of the file.
+
+        Saving what is saved would write the file again, and no sign tells when that is done.
+        """
+        self.page.evaluate(TWO_FRAMES)
+        if self.page.locator(".tab.active.dirty").count():
+            self.keys("Control+s")
+            self.page.locator(".tab.active:not(.dirty)").wait_for()
         return self.file.read_text(encoding="utf-8")
 
     def line(self, number: int) -> str:
