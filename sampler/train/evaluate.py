@@ -55,7 +55,7 @@ def losses(
     """
     rng = np.random.default_rng(SEED)
     vocab_size = len(breaks)
-    copies = {n: p.detach().to(torch.bfloat16) for n, p in forward.params.items()}
+    copies = forward.cast(forward.fast_dtype)
     sums = np.zeros(2)
     with torch.no_grad():
         for _ in range(batches):

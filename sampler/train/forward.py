@@ -1,8 +1,9 @@
 """The training forward and loss, written for speed over transformers' parameters. No sampling.
 
 transformers' modules keep the weights; this file computes the same functions of them (a test
-holds both together) with what a CPU needs: bf16 copies made once per step, fused norms and gates
-through `torch.compile`, one expert as a plain MLP, canvases as a batch with their own prefix.
+holds both together) with what a CPU needs: copies in a fast dtype made once per step, fused norms
+and gates through `torch.compile`, one expert as a plain MLP, canvases as a batch with their own
+prefix.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import DiffusionGemmaForBlockDiffusion
 
+from sampler.load import pick_dtype
 from sampler.train.objective import Batch
 
 # So many queries attend together.
@@ -83,8 +85,8 @@ class _Part:
     mask: Tensor
 
 
-def _added(hidden: Tensor) -> Tensor:
-    return torch.zeros(hidden.shape, dtype=torch.bfloat16, device=hidden.device).masked_fill_(
+def _added(hidden: Tensor, dtype: torch.dtype) -> Tensor:
+    return torch.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill_(
         hidden, -torch.inf
     )
 
@@ -96,14 +98,17 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, part: _Part) -> Tensor:
 def _attend_all(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     """Attend plainly: q [H, n, hd], k and v [H, m, hd], mask [n, m] -> [H, n, hd].
 
-    A CPU multiplies bf16 matrices many times faster than its fused attention does, and the scores
-    of so few queries stay in its cache.
+    A CPU multiplies matrices many times faster than its fused attention does, and the scores of so
+    few queries stay in its cache.
     """
     return torch.softmax(q @ k.transpose(-1, -2) + mask, -1) @ v
 
 
 class TrainingForward:
-    """Losses of a batch under a `DiffusionGemmaForBlockDiffusion` with one expert and no GQA."""
+    """Losses of a batch under a `DiffusionGemmaForBlockDiffusion` with one expert and no GQA.
+
+    `fast_dtype` is the one in which the model's device multiplies fastest.
+    """
 
     def __init__(self, model: DiffusionGemmaForBlockDiffusion, max_positions: int) -> None:
         self.model = model
@@ -120,6 +125,7 @@ class TrainingForward:
         )
         self.kinds = sorted(set(self.shape.sliding))
         device = decoder.embed_tokens.weight.device
+        self.fast_dtype = pick_dtype("auto", device.type)
         positions = torch.arange(max_positions, device=device)[None]
         like = torch.zeros(1, device=device)
         self.rotary = [
@@ -186,7 +192,7 @@ class TrainingForward:
         length = clean.shape[1]
         x = F.embedding(clean, w["embed_tokens.weight"]) * self.shape.embed_scale
         position = torch.arange(length, device=clean.device)
-        plans = {sliding: self._plan_causal(position, sliding) for sliding in self.kinds}
+        plans = {sliding: self._plan_causal(position, sliding, x.dtype) for sliding in self.kinds}
         cache = []
         for index, sliding in enumerate(self.shape.sliding):
             q, k, v = self._qkv(w, index, x, position)
@@ -214,7 +220,7 @@ class TrainingForward:
         x = self._self_condition(w, x, None if soft is None else soft.view_as(x))
         positions = (offset[..., None] + torch.arange(size, device=device)).reshape(windows, -1)
         plans = {
-            sliding: [self._plan_canvases(row, size, sliding) for row in batch.offset]
+            sliding: [self._plan_canvases(row, size, sliding, x.dtype) for row in batch.offset]
             for sliding in self.kinds
         }
         for index, sliding in enumerate(self.shape.sliding):
@@ -240,7 +246,7 @@ class TrainingForward:
             x = self._rest(w, index, x, torch.stack(rows))
         return _norm(x, w["norm.weight"], self.shape.eps).view(-1, size, x.shape[-1])
 
-    def _plan_causal(self, position: Tensor, sliding: bool) -> list[_Part]:
+    def _plan_causal(self, position: Tensor, sliding: bool, dtype: torch.dtype) -> list[_Part]:
         """Cut the queries of a window into parts that each see few keys."""
         parts = []
         for start in range(0, len(position), QUERIES):
@@ -249,10 +255,12 @@ class TrainingForward:
             seen = slice(first, start + len(rows))
             ahead = position[seen] - rows[:, None]
             mask = (ahead > 0) | (ahead <= -self.shape.window if sliding else ahead > 0)
-            parts.append(_Part(slice(start, start + len(rows)), seen, _added(mask)))
+            parts.append(_Part(slice(start, start + len(rows)), seen, _added(mask, dtype)))
         return parts
 
-    def _plan_canvases(self, offset: NDArray[np.int64], size: int, sliding: bool) -> list[_Part]:
+    def _plan_canvases(
+        self, offset: NDArray[np.int64], size: int, sliding: bool, dtype: torch.dtype
+    ) -> list[_Part]:
         """Cut a window's canvases, sorted by `offset` [N], into parts that lie near each other.
 
         All of a canvas sees the tokens before it, in a sliding layer the last window - 1 of them:
@@ -271,7 +279,7 @@ class TrainingForward:
             other = ~torch.eye(len(at), dtype=torch.bool, device=device)
             mask = torch.cat((before, other.repeat_interleave(size, 1)), 1)
             rows = slice(start * size, (start + len(at)) * size)
-            parts.append(_Part(rows, seen, _added(mask.repeat_interleave(size, 0))))
+            parts.append(_Part(rows, seen, _added(mask.repeat_interleave(size, 0), dtype)))
         return parts
 
     def _qkv(

@@ -222,7 +222,7 @@ def main(work: Path, tokens: float, vocab: int, hidden: int, layers: int, heads:
                 canvas=int(rng.choice(CANVAS_SIZES, p=CANVAS_SHARES)),
                 recipe=objective.RECIPES[recipe], prose=data.prose, prose_share=prose,
             )  # fmt: skip
-            copies = forward.cast(torch.bfloat16)
+            copies = forward.cast(forward.fast_dtype)
             losses = forward.losses(
                 copies, batch, bool(rng.random() < 0.5), float(rng.uniform(0.4, 1.0))
             )
