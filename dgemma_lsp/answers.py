@@ -136,12 +136,7 @@ class _Completion:
             Noise(range(seed, seed + rows), answers.denoiser.vocab_size, device),
             warm=self._warm(rows, size, device),
             causal=self._causal(answers),
-            copied=lookup.copies(
-                self._prompts,
-                self._prompt,
-                count=answers.config.completion.copied,
-                longest=self._layouts[0].holes[0].stop,
-            ),
+            copied=self._copied(answers.config.completion.copied),
             region=infill.reading_region(
                 self._layouts, self._eos, self._prompts.line_ends, job.max_lines, device
             ),
@@ -188,6 +183,14 @@ class _Completion:
         lines = 1 if within else self._job.max_lines
         return infill.Causal(min(tokens, self._longest), lines, self._prompts.line_ends)
 
+    def _copied(self, count: int) -> list[list[int]]:
+        """Return what may be copied into the hole: what the client knows of, then what is near."""
+        longest = self._layouts[0].holes[0].stop
+        told = [self._prompts.encode(self._prompt.healed + one.text) for one in self._job.copies]
+        found = [ids for ids in told if len(ids) <= longest][:count]
+        near = lookup.copies(self._prompts, self._prompt, count=count - len(found), longest=longest)
+        return found + [ids for ids in near if ids not in found]
+
     def _warm(self, rows: int, size: int, device: torch.device) -> Warm | None:
         """Return the earlier suggestion as the text to begin from; None where there is none."""
         if not self._job.previous:
@@ -223,7 +226,8 @@ class _Completion:
         texts = [self._text(row[0]) for row in filled.middles]
         # What was written one token after another is as it stays.
         settled = self._block.settled.tolist() + [True] * (len(texts) - len(self._layouts))
-        best = infill.best_first(filled, texts)
+        support = {copy.text: infill.support(copy.before, copy.after) for copy in self._job.copies}
+        best = infill.best_first(filled, texts, support)
         chosen, rest = best[: self._job.candidates], best[self._job.candidates :]
         self._tokens = sum(len(filled.middles[row][0]) for row in chosen)
         distinct: dict[str, int] = {}  # several rows often say the same
@@ -238,7 +242,7 @@ class _Completion:
                 steps=self._block.steps,
                 stable=settled[row],
                 candidate=candidate,
-                confidence=filled.confidence[row],
+                confidence=min(0.0, filled.confidence[row] + support.get(texts[row], 0.0)),
             )
             for candidate, row in enumerate([*chosen, *spares])
         ]

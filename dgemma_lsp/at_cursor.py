@@ -4,14 +4,15 @@ No argv and no socket: the command line brings the one and sends over the other.
 """
 
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 
 from msgspec import Struct
 
-from dgemma_lsp import context, quiet, verdict, wire
+from dgemma_lsp import context, elsewhere, quiet, verdict, wire
 from dgemma_lsp.client import Completion
 from dgemma_lsp.config import Completion as Options
+from dgemma_lsp.elsewhere import Lines
 from dgemma_lsp.errors import UserError
 
 _LANGUAGES = {".py": "python", ".pyi": "python"}
@@ -84,8 +85,9 @@ def request(
     candidates: int,
     deadline_ms: int | None,
     sampling: wire.Sampling,
+    others: Iterable[Lines] = (),
 ) -> wire.Complete:
-    """Return what the daemon is asked for the offset `cursor`."""
+    """Return what the daemon is asked for the offset `cursor`; `others` are files beside this."""
     window = context.window(
         text, cursor, prefix_chars=options.prefix_chars, suffix_chars=options.suffix_chars
     )
@@ -100,6 +102,13 @@ def request(
         trigger="invoked",
         candidates=candidates,
         spares=verdict.SPARES,
+        copies=elsewhere.copies(
+            others,
+            context.for_model(text[:cursor]),
+            context.for_model(text[cursor:]),
+            count=options.copied,
+            max_lines=options.max_lines,
+        ),
         max_lines=options.max_lines,
         deadline_ms=deadline_ms,
         sampling=sampling,

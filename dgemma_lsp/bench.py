@@ -16,6 +16,8 @@ from msgspec import Struct
 from dgemma_lsp import at_cursor, client, wire
 from dgemma_lsp.config import Completion as Options
 from dgemma_lsp.errors import UserError
+from dgemma_lsp.ignores import Ignores
+from dgemma_lsp.project import Project, top
 from dgemma_lsp.syntax import parses
 
 
@@ -128,8 +130,10 @@ async def run(
     link: client.Link, holes: Sequence[Hole], options: Options, sampling: wire.Sampling
 ) -> AsyncIterator[Outcome]:
     """Fill hole after hole over an open link."""
+    project = Project(Ignores().leave_out)
     for hole in holes:
         document = hole.filled("")
+        path = hole.file.absolute()
         request = at_cursor.request(
             hole.file,
             document,
@@ -138,6 +142,7 @@ async def run(
             candidates=1,
             deadline_ms=None,
             sampling=sampling,
+            others=project.look(path, [top(path)], options.copied_files),
         )
         answer = await client.complete(link, request)
         yield judge(hole, at_cursor.insertion(answer, request, document, hole.start, options, ""))

@@ -154,7 +154,7 @@ def complete(
 
     Several candidates are separated by a line `--- candidate 2 ---`.
     """
-    from dgemma_lsp import at_cursor, linking
+    from dgemma_lsp import at_cursor, linking, project
 
     found = settings.read_startable(ctx.ensure_object(Common))
     options = found.config.completion
@@ -168,6 +168,7 @@ def complete(
         candidates=candidates,
         deadline_ms=deadline_ms,
         sampling=wire.Sampling(max_steps=steps, seed=seed),
+        others=project.beside(file.absolute(), options.copied_files),
     )
     answer, model = asyncio.run(linking.ask(found, request))
     result = at_cursor.insertion(answer, request, text, cursor, options, model)

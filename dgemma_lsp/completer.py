@@ -15,7 +15,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from dgemma_lsp import ignores, wire
+from dgemma_lsp import elsewhere, ignores, wire
 from dgemma_lsp.ahead import Ahead
 from dgemma_lsp.client import Completion, complete
 from dgemma_lsp.config import Config
@@ -34,6 +34,7 @@ from dgemma_lsp.errors import (
 from dgemma_lsp.ignores import Ignores
 from dgemma_lsp.neighbours import Neighbours, Piece, lay_before
 from dgemma_lsp.pace import Pace
+from dgemma_lsp.project import Project
 from dgemma_lsp.quiet import Facts, Place, Reason, Rejections, why_off, why_quiet
 from dgemma_lsp.runs import Heard, Run
 from dgemma_lsp.suggestions import Suggestions
@@ -87,6 +88,7 @@ class Completer:
         self._rejections = Rejections()
         self._ignores = Ignores()
         self._definitions = Definitions(self._ignores.leave_out)
+        self._project = Project(self._ignores.leave_out)
         self._runs: dict[str, Run[Answer]] = {}
         self._ahead: Ahead[Answer] = Ahead()
         self._steps: Counter[str] = Counter()
@@ -208,7 +210,8 @@ class Completer:
 
         async def ask(hear: Heard) -> Answer:
             prefix = await self._behind_others(place, request.prefix)
-            completion = await self._ask(replace(request, prefix=prefix), hear)
+            copies = await self._copies(place)
+            completion = await self._ask(replace(request, prefix=prefix, copies=copies), hear)
             if not isinstance(completion, Completion):
                 return Answer([], completion)
             texts = worth_showing(
@@ -249,6 +252,23 @@ class Completer:
             pieces += [Piece("", "imported", heads)] if heads else []
         name = self._name(place.path) if place.path else "this file"
         return lay_before(prefix, name, pieces, place.language)
+
+    async def _copies(self, place: Place) -> list[wire.Copy]:
+        """Return what stands at like places in this document and in others of the workspace."""
+        options = self.config.completion
+        others = (
+            self._project.known(place.path, self._roots(), options.copied_files)
+            if place.path
+            else []
+        )
+        return await asyncio.to_thread(
+            elsewhere.copies,
+            others,
+            for_model(place.before),
+            for_model(place.after),
+            count=options.copied,
+            max_lines=options.max_lines,
+        )
 
     def _name(self, path: Path) -> str:
         """Return the name of a file in its folder of the workspace."""

@@ -38,8 +38,8 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     At least `drawn` texts are drawn at once and the most probable shown, if their mean log
     probability for each token, in nats, is at least `min_confidence`. Besides, up to
     `causal_tokens` tokens are written one after another and take part in the choice (without the
-    option as many as the model itself proposes, 0: none), and `copied` rests of lines that stand
-    elsewhere in the text behind the same words.
+    option as many as the model itself proposes, 0: none), and `copied` texts that stand at like
+    places elsewhere: in the document, and in `copied_files` files of its kind in the workspace.
 
     `context_chars` of other files, opened or edited last, are read before the prefix, and
     `imports_chars` of the heads of what a Python file imports from its workspace.
@@ -57,6 +57,7 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     drawn: Annotated[int, Meta(ge=1, le=64)] = 3
     causal_tokens: Annotated[int, Meta(ge=0, le=4096)] | None = None
     copied: Annotated[int, Meta(ge=0, le=64)] = 8
+    copied_files: Annotated[int, Meta(ge=0, le=10_000)] = 400
     deadline_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = 2000
     prefix_chars: Annotated[int, Meta(ge=64, le=1_000_000)] = 6000
     suffix_chars: Annotated[int, Meta(ge=0, le=1_000_000)] = 2000

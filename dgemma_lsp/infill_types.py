@@ -11,9 +11,10 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from dgemma_lsp import client
+from dgemma_lsp import client, elsewhere
 from dgemma_lsp.config import Completion
 from dgemma_lsp.context import for_model, window
+from dgemma_lsp.elsewhere import Lines
 from dgemma_lsp.neighbours import Piece, fitting, lay_before
 from dgemma_lsp.stops import Stops
 from dgemma_lsp.verdict import worth_showing
@@ -86,6 +87,13 @@ class InfillRequest(Struct, frozen=True, kw_only=True):
             version=0,
             prefix=for_model(self._behind_others(prefix, options.context_chars)),
             suffix=for_model(suffix),
+            copies=elsewhere.copies(
+                [Lines(extra.text) for extra in self.input_extra],
+                for_model(self.prefix),
+                for_model(self.input_suffix),
+                count=options.copied,
+                max_lines=options.max_lines,
+            ),
             max_lines=1 if "\n" in self.stop else options.max_lines,
             deadline_ms=self._deadline_ms(options),
             sampling=Sampling(

@@ -50,12 +50,29 @@ class Hello(Struct, frozen=True, kw_only=True, tag="hello"):
     client: str = ""
 
 
+class Copy(Struct, frozen=True, kw_only=True):
+    """A text that stands at a like place elsewhere.
+
+    So many characters right `before` and `after` it are as they are around the cursor.
+    """
+
+    text: str
+    before: Annotated[int, Meta(ge=0)] = 0
+    after: Annotated[int, Meta(ge=0)] = 0
+
+    @property
+    def agreement(self) -> int:
+        """How many characters of its surroundings agree."""
+        return self.before + self.after
+
+
 class Complete(Struct, frozen=True, kw_only=True, tag="complete"):
     """Fill the hole between `prefix` and `suffix` of a document.
 
     `document` and `version` decide which request of several is the newest. `deadline_ms` counts
     from the daemon's receipt; at the deadline the stable part is the answer, or nothing.
     `previous` is what an earlier answer suggests at this place: the model starts from it.
+    `copies` are what stands at like places elsewhere, the likest first: the model weighs them too.
     Besides the `candidates`, `spares` more texts are told of those that were weighed anyway, for
     who can judge them better than the model.
     Of the text `max_lines` lines will be shown (0: all); once they are settled they are the answer.
@@ -71,6 +88,7 @@ class Complete(Struct, frozen=True, kw_only=True, tag="complete"):
     candidates: Annotated[int, Meta(ge=1, le=16)] = 1
     spares: Annotated[int, Meta(ge=0, le=64)] = 0
     previous: str = ""
+    copies: Annotated[list[Copy], Meta(max_length=64)] = []
     max_lines: Annotated[int, Meta(ge=0, le=1000)] = 0
     priority: Priority = "interactive"
     deadline_ms: Annotated[int, Meta(ge=1, le=3_600_000)] | None = None

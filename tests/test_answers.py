@@ -178,6 +178,30 @@ def test_rests_of_lines_that_stand_elsewhere_take_part_but_no_remarks(nano, monk
     assert [answers.prompts.decode(ids) for ids in copied] == ["return x + 1"]
 
 
+def test_copies_that_the_client_knows_of_come_first_and_fill_the_number(nano, monkeypatch):
+    heard = []
+    monkeypatch.setattr(infill, "fill", lambda *_, **known: heard.append(known["copied"]))
+    answers = Answers(*nano, Config(completion=Completion(copied=2)))
+    told = [wire.Copy(text=text) for text in ("x", "long = [" + "1, " * 90 + "]", "y")]
+    prefix = "def h(x):\n    return x + 1\ndef k(x):\n    return "
+    for number in range(len(told) + 1):
+        answers.answer(complete(prefix=prefix, copies=told[:number]))
+    decoded = [[answers.prompts.decode(ids).strip() for ids in copied] for copied in heard]
+    # What is longer than the hole is left out, and not cut.
+    assert decoded == [["x + 1"], ["x", "x + 1"], ["x", "x + 1"], ["x", "y"]]
+
+
+def test_what_stands_at_a_very_like_place_is_chosen_and_surely(answers):
+    texts = []
+    for agree in (0, 60):
+        copy = wire.Copy(text="zebra ** 7 @ ~okapi", before=agree, after=agree)
+        messages = run(answers, complete(prefix="import os\n", suffix="\nx\n", copies=[copy]))
+        block = of(wire.Block, messages)[0]
+        texts.append((block.text, block.confidence))
+    assert texts[0][0] != "zebra ** 7 @ ~okapi"
+    assert texts[1] == ("zebra ** 7 @ ~okapi", 0.0)
+
+
 def test_bulk_work_is_less_urgent_than_a_chat_and_a_chat_than_a_completion(answers):
     turns = [wire.Turn(role="user", content="hello")]
     chat = wire.Chat(id="c", messages=turns)

@@ -68,8 +68,8 @@ def test_the_causal_side_writes_as_many_lines_as_it_is_told(editor, lines):
     assert fill.text.rstrip("\n").count("\n") < lines
 
 
-def test_without_causal_texts_the_diffusion_side_fills_alone(editor):
-    alone = editor.without_causal_texts()
+def test_alone_the_diffusion_side_fills_with_no_copies(editor):
+    alone = editor.alone()
     assert alone.answers.config.completion.causal_tokens == 0
     assert alone.engine is editor.engine
     assert alone.fill(HOLE, steps=2, seed=0).steps <= 2

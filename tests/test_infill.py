@@ -26,6 +26,7 @@ from sampler.engine import Request
 from sampler.events import Block, Draft, Event, Filled
 from sampler.forward import Forward
 from sampler.infill import (
+    AGREEING,
     JOIN,
     Causal,
     Hole,
@@ -35,6 +36,7 @@ from sampler.infill import (
     lengths_tried,
     middle,
     reading_region,
+    support,
 )
 from sampler.params import InvalidParameter, SamplingParams
 from sampler.work import Denoise, Prefill, Score
@@ -164,6 +166,15 @@ def test_the_best_text_comes_first_and_what_is_empty_last():
     filled = Filled([[[1]]] * 4, [-1.0, -3.0, -0.1, -2.0], [-1.0, -0.1, 0.0, -0.1])
     assert [round(filled.rating(row), 1) for row in range(4)] == [-3.0, -3.2, -0.1, -2.2]
     assert best_first(filled, ["a", "b", " \n", "d"]) == [3, 0, 1, 2]
+    # What a text is worth besides counts, but never for one that is empty.
+    assert best_first(filled, ["a", "b", " \n", "d"], {"b": 90.0, " \n": 99.0}) == [1, 3, 0, 2]
+
+
+def test_a_like_place_is_worth_more_the_more_agrees_but_not_beyond_the_measure() -> None:
+    values = [support(0, 0), support(5, 0), support(5, 5), support(AGREEING, AGREEING)]
+    assert values == sorted(values)
+    assert values[0] == 0.0
+    assert support(AGREEING + 40, AGREEING + 1) == values[-1]
 
 
 @pytest.mark.parametrize(

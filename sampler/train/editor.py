@@ -5,7 +5,9 @@ length) can be asked too.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import msgspec
 
@@ -13,6 +15,9 @@ from dgemma_lsp import at_cursor, client, jobs, wire
 from dgemma_lsp.answers import Answers
 from dgemma_lsp.bench import Hole
 from dgemma_lsp.config import Config
+from dgemma_lsp.elsewhere import Lines
+from dgemma_lsp.ignores import Ignores
+from dgemma_lsp.project import Project
 from sampler import autoregress, compiled
 from sampler.benchmarks import rig
 from sampler.cache import PrefixCache
@@ -42,25 +47,31 @@ class Fill:
 
 @dataclass(frozen=True)
 class Editor:
-    """A loaded model behind the application's completion; `config` may be replaced."""
+    """A loaded model behind the application's completion; `config` may be replaced.
+
+    `roots` are the folders of the workspace; without any, a file is all that is seen.
+    """
 
     answers: Answers
     engine: Engine
+    project: Project
+    roots: Sequence[Path]
 
     @classmethod
-    def open(cls, model: LoadedModel, config: Config) -> "Editor":
+    def open(cls, model: LoadedModel, config: Config, roots: Sequence[Path] = ()) -> "Editor":
         """Set the model up as the daemon's model process does."""
         denoiser = compiled.forward(model.model)
         cache = PrefixCache(denoiser.new_kv, config.model.cache_mb * 2**20)
         engine = Engine(
             denoiser, cache, rows=config.model.rows, queue=1, positions=model.max_positions
         )
-        return cls(Answers(model, denoiser, config), engine)
+        answers = Answers(model, denoiser, config)
+        return cls(answers, engine, Project(Ignores().leave_out), roots)
 
-    def without_causal_texts(self) -> "Editor":
-        """Return the same editor with completions from the diffusion side alone."""
+    def alone(self) -> "Editor":
+        """Return the same editor with completions from the diffusion side alone, no copies."""
         config = self.answers.config
-        alone = msgspec.structs.replace(config.completion, causal_tokens=0)
+        alone = msgspec.structs.replace(config.completion, causal_tokens=0, copied=0)
         config = msgspec.structs.replace(config, completion=alone)
         return replace(self, answers=Answers(self.answers.model, self.answers.denoiser, config))
 
@@ -80,9 +91,10 @@ class Editor:
         self, hole: Hole, *, steps: int, seed: int, known: bool = False, candidates: int = 1
     ) -> Fill:
         """Fill a hole; with `known`, its length in tokens is told."""
-        job = self._job(hole, steps, seed, candidates)
-        length = self._length(job, hole.middle) if known else None
+        others = self._others(hole)
         began = time.perf_counter()
+        job = self._job(hole, steps, seed, candidates, others)
+        length = self._length(job, hole.middle) if known else None
         answer = self.answers.completion(job, length)
         self.engine.submit(job.id, answer.request)
         told: list[client.Answer] = []
@@ -129,8 +141,21 @@ class Editor:
         told = [one for event in self._finish() for one in answer.tell(event)]
         return next(one.log_probs for one in told if isinstance(one, wire.Scores))
 
+    def _others(self, hole: Hole) -> list[Lines]:
+        """Return what the language server knows of the workspace already when somebody types."""
+        file = hole.file.absolute()
+        if not any(file.is_relative_to(root) for root in self.roots):
+            return []
+        files = self.answers.config.completion.copied_files
+        return self.project.look(file, self.roots, files)
+
     def _job(
-        self, hole: Hole, steps: int | None = None, seed: int = 0, candidates: int = 1
+        self,
+        hole: Hole,
+        steps: int | None = None,
+        seed: int = 0,
+        candidates: int = 1,
+        others: Sequence[Lines] = (),
     ) -> wire.Complete:
         config = self.answers.config
         request = at_cursor.request(
@@ -141,6 +166,7 @@ class Editor:
             candidates=candidates,
             deadline_ms=None,
             sampling=wire.Sampling(max_steps=steps, seed=seed * SEED_STEP),
+            others=others,
         )
         job, _ = jobs.for_model(request, request.id, config)
         assert isinstance(job, wire.Complete)

@@ -107,6 +107,7 @@ class Run:
     size: Size
     seed: int
     indented: bool
+    project: bool
     yardsticks: Sequence[Path]
     tell: Told
 
@@ -114,7 +115,16 @@ class Run:
     def editor(self) -> Editor:
         """The model behind the application's completion."""
         self.tell("loading the model")
-        return Editor.open(loading.load(self.model), self.config)
+        return Editor.open(loading.load(self.model), self.config, self.roots)
+
+    @property
+    def roots(self) -> list[Path]:
+        """The workspace of a hole in a package is that package."""
+        return (
+            [corpus.package_folder(name, self.packages).absolute() for name in corpus.HELD_OUT]
+            if self.project
+            else []
+        )
 
     @cached_property
     def files(self) -> list[Path]:
@@ -234,6 +244,12 @@ SECTIONS: dict[str, Callable[[Run], Section]] = {
     help="A causal checkpoint to fill HumanEval's holes too: a folder, or a .gguf file, which "
     "needs the package gguf.",
 )
+@click.option(
+    "--project/--no-project",
+    default=True,
+    show_default=True,
+    help="Whether the other files of a hole's package may be copied from, as in a workspace.",
+)
 @click.option("--quick", is_flag=True, help="Few holes in 4 steps, each once.")
 @click.option("--only", type=click.Choice(list(SECTIONS)), multiple=True, help="This section.")
 @click.option(
@@ -254,6 +270,7 @@ def evaluate(
     seed: int,
     cursor: str,
     yardstick: tuple[Path, ...],
+    project: bool,
     quick: bool,
     only: tuple[str, ...],
     config_file: Path | None,
@@ -270,7 +287,17 @@ def evaluate(
     config = options.load(config_file) if config_file else options.Config()
     screen = Console(stderr=True)
     with screen.status("starting") as status:
-        run = Run(model, packages, config, size, seed, cursor == "text", yardstick, status.update)
+        run = Run(
+            model=model,
+            packages=packages,
+            config=config,
+            size=size,
+            seed=seed,
+            indented=cursor == "text",
+            project=project,
+            yardsticks=yardstick,
+            tell=status.update,
+        )
         _measure(run, [name for name in SECTIONS if not only or name in only], out)
 
 

@@ -117,7 +117,7 @@ def sides(
     editor: Editor, given: Cases, extent: Extent, perplexity: Mapping[str, float], tell: Told
 ) -> Section:
     """Let either side of the same weights fill the same holes by itself, and both together."""
-    alone, steps = editor.without_causal_texts(), editor.steps
+    alone, steps = editor.alone(), editor.steps
     most = editor.answers.config.completion.max_lines
 
     def diffusion(hole: Hole, seed: int, known: bool) -> Fill:
