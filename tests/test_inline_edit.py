@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from lsprotocol import types as t
 from scripted_daemon import ScriptedDaemon, Send
-from test_server import URI, Editor, editor, folder, plain
+from scripted_editor import URI, Editor, editor, folder, plain
 
 from dgemma_lsp import protocol, wire
 
