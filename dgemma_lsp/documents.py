@@ -1,11 +1,17 @@
 """What an editor tells of its documents and notebooks, passed to all that follow them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from lsprotocol import types as t
 
+from dgemma_lsp import protocol
+from dgemma_lsp.diagnostics import SOURCE
 from dgemma_lsp.language_server import Server
+from dgemma_lsp.problems import problem
 from dgemma_lsp.protocol import line_of, path_of
+
+WARNING = 2  # what is less than one, such as a hint, is left to the person
 
 
 def register(server: Server) -> None:
@@ -15,6 +21,7 @@ def register(server: Server) -> None:
     server.feature(t.TEXT_DOCUMENT_DID_CLOSE)(did_close)
     server.feature(t.NOTEBOOK_DOCUMENT_DID_CHANGE)(cells_did_change)
     server.feature(t.NOTEBOOK_DOCUMENT_DID_CLOSE)(cells_did_close)
+    server.feature(protocol.DIAGNOSTICS)(diagnosed)
 
 
 async def did_open(ls: Server, params: t.DidOpenTextDocumentParams) -> None:
@@ -48,6 +55,21 @@ async def cells_did_close(ls: Server, params: t.DidCloseNotebookDocumentParams) 
     """Do the same for all cells of a notebook."""
     for cell in params.cell_text_documents:
         closed(ls, cell.uri)
+
+
+async def diagnosed(ls: Server, params: Any) -> None:
+    """Take note of what other servers find wrong in a document."""
+    told = protocol.read(params, protocol.DiagnosticsParams)
+    document = ls.workspace.get_text_document(told.text_document.uri)
+    if document.version is None:
+        return
+    lines = document.lines
+    found = [
+        problem(lines[one.line], one.message)
+        for one in told.diagnostics
+        if (one.severity or WARNING) <= WARNING and one.source != SOURCE and one.line < len(lines)
+    ]
+    ls.completer.problems.told(document.uri, [one for one in found if one])
 
 
 def changed(ls: Server, uri: str, changes: Sequence[t.TextDocumentContentChangeEvent]) -> None:

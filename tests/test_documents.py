@@ -5,6 +5,7 @@ import pytest
 from lsprotocol import types as t
 from scripted_daemon import ScriptedDaemon, Send, answering, silent
 from scripted_editor import (
+    CONFIG,
     URI,
     completes,
     editor,
@@ -13,7 +14,8 @@ from scripted_editor import (
     texts,
 )
 
-from dgemma_lsp import wire
+from dgemma_lsp import documents, protocol, server, wire
+from dgemma_lsp.config import Paths
 
 __all__ = ["folder"]
 
@@ -129,3 +131,44 @@ async def test_a_hundred_rapid_edits_are_all_answered_and_the_last_is_right(fold
         got = [texts(answer) for answer in await asyncio.gather(*answers)]
         assert got[-1] == ["(100)"]
         assert all(shown in ([], [f"({n + 1})"]) for n, shown in enumerate(got))
+
+
+# -- what other servers find wrong ---------------------------------------------------------------
+
+
+def said(line: int, message: str, **more: object) -> dict[str, object]:
+    return {"line": line, "message": message, **more}
+
+
+async def test_what_other_servers_find_wrong_near_the_cursor_is_read_if_it_is_to(
+    folder: Path,
+) -> None:
+    options = {"completion": {"diagnostics_chars": 200}}
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", answering("1")) as daemon,
+        editor(folder, options=options) as one,
+    ):
+        one.open("a = f(1)\nb = \nc = d\n")
+        diagnostics = [
+            said(0, "no f", severity=1, source="mypy"),
+            said(2, "no d"),
+            said(2, "say it otherwise", severity=3),
+            said(0, "a word", severity=1, source="dgemma"),
+            said(9, "outside"),
+        ]
+        told = {"textDocument": {"uri": URI}, "diagnostics": diagnostics}
+        one.client.protocol.notify(protocol.DIAGNOSTICS, told)
+        await one.ask(1, 4)
+        assert (await completes(daemon)).prefix == (
+            "# wrong near here\n# a = f(1): no f\n# c = d: no d\n\n# wörld.py\na = f(1)\nb = "
+        )
+
+
+async def test_problems_of_a_document_that_is_not_open_are_not_kept(folder: Path) -> None:
+    ls = server.build(CONFIG, Paths(config_file=folder / "c", runtime=folder, state=folder))
+    ls.protocol._workspace = protocol.EditorWorkspace(None)
+    (folder / "a.py").write_text("x\n")
+    uri = (folder / "a.py").as_uri()
+    told = {"textDocument": {"uri": uri}, "diagnostics": [said(0, "wrong")]}
+    await documents.diagnosed(ls, told)
+    assert ls.completer.problems.near(uri, "x\n", "", 100) == ""
