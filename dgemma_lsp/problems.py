@@ -79,7 +79,7 @@ def problem(line: str, message: str) -> Problem | None:
 
 
 def _told(problem: Problem) -> str:
-    return f"{_cut(problem.line, QUOTED)}: {_cut(problem.message, LONGEST)}"
+    return f"{_cut(problem.message, LONGEST)}: {_cut(problem.line, QUOTED)}"
 
 
 def _cut(text: str, chars: int) -> str:

@@ -160,7 +160,7 @@ async def test_what_other_servers_find_wrong_near_the_cursor_is_read_if_it_is_to
         one.client.protocol.notify(protocol.DIAGNOSTICS, told)
         await one.ask(1, 4)
         assert (await completes(daemon)).prefix == (
-            "# wrong near here\n# a = f(1): no f\n# c = d: no d\n\n# wörld.py\na = f(1)\nb = "
+            "# wrong near here\n# no f: a = f(1)\n# no d: c = d\n\n# wörld.py\na = f(1)\nb = "
         )
 
 

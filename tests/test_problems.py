@@ -14,7 +14,7 @@ def told(text: str, *problems: Problem, chars: int = 1000) -> str:
 
 def test_problems_are_told_in_the_order_of_the_text_with_the_line_that_they_are_of() -> None:
     assert told(TEXT, TWO, ONE) == (
-        "first = one(1): one is not defined\nthird = two(3): two is not defined"
+        "one is not defined: first = one(1)\ntwo is not defined: third = two(3)"
     )
 
 
@@ -24,7 +24,7 @@ def test_problems_are_told_in_the_order_of_the_text_with_the_line_that_they_are_
 )
 def test_the_line_of_the_cursor_is_not_told_of(text: str) -> None:
     assert told(text, Problem("x = y", "y is not defined")) == ""
-    assert told(text, Problem("a = 1", "unused")) == "a = 1: unused"
+    assert told(text, Problem("a = 1", "unused")) == "unused: a = 1"
 
 
 def test_a_line_that_was_changed_since_is_not_told_of() -> None:
@@ -41,14 +41,14 @@ def test_only_what_is_near_is_told_of(lines: int, is_told: bool) -> None:
 def test_where_there_is_no_room_for_all_the_nearest_stay() -> None:
     text = "far = f()\nnear = g()\n¦x\n"
     problems = [Problem("far = f()", "no f"), Problem("near = g()", "no g")]
-    assert told(text, *problems, chars=len("near = g(): no g") + 1) == "near = g(): no g"
-    assert told(text, *problems, chars=len("near = g(): no g")) == ""
+    assert told(text, *problems, chars=len("no g: near = g()") + 1) == "no g: near = g()"
+    assert told(text, *problems, chars=len("no g: near = g()")) == ""
 
 
 def test_long_lines_and_messages_are_shortened() -> None:
     line, message = "x" * 100, "y" * 200
     got = told(f"{line}\n¦", Problem(line, message))
-    assert got == f"{'x' * (QUOTED - 3)}...: {'y' * (LONGEST - 3)}..."
+    assert got == f"{'y' * (LONGEST - 3)}...: {'x' * (QUOTED - 3)}..."
 
 
 def test_a_message_of_several_lines_becomes_one() -> None:
@@ -67,7 +67,7 @@ def test_a_document_has_the_problems_that_were_told_last_until_it_is_closed() ->
     before, after = TEXT.split("¦")
     problems.told("a", [ONE])
     problems.told("a", [TWO])
-    assert problems.near("a", before, after, 1000) == "third = two(3): two is not defined"
+    assert problems.near("a", before, after, 1000) == "two is not defined: third = two(3)"
     assert problems.near("b", before, after, 1000) == ""
     problems.closed("a")
     assert problems.near("a", before, after, 1000) == ""
