@@ -15,7 +15,7 @@ from pathlib import Path
 
 # What is done to a parameter; nothing follows from the last two.
 ADDED, REMOVED, RENAMED, REORDERED = "added", "removed", "renamed", "exchanged"
-DEFAULT, ANNOTATION = "given a default", "annotated"
+DEFAULT, ANNOTATION = "defaulted", "annotated"
 KINDS = (ADDED, REMOVED, RENAMED, REORDERED, DEFAULT, ANNOTATION)
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
