@@ -87,6 +87,17 @@ def test_ghost_text_appears_behind_what_is_typed_and_the_server_learns_that(
     assert ids(script.await_told(SHOWN)) == ["0"]
 
 
+def test_what_is_taken_back_before_a_suggestion_takes_it_away(
+    editor: Editor, script: Script
+) -> None:
+    start(editor, script, "A two", " three")
+    script.answer("o three")
+    editor.keys("<BS>")
+    editor.await_ghost("o three")
+    editor.keys("<Tab>")
+    editor.await_lines(["one two three"])
+
+
 def test_tab_takes_all_of_it_and_tells_the_server(editor: Editor, script: Script) -> None:
     start(editor, script, "A two", " three\n  four", text="one\nend\n")
     editor.keys("<Tab>!")
