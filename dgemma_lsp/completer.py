@@ -32,8 +32,9 @@ from dgemma_lsp.errors import (
     Superseded,
 )
 from dgemma_lsp.ignores import Ignores
-from dgemma_lsp.neighbours import Neighbours, Piece, lay_before
+from dgemma_lsp.neighbours import Neighbours, Piece, as_comment, lay_before
 from dgemma_lsp.pace import Pace
+from dgemma_lsp.problems import Problems
 from dgemma_lsp.project import Project
 from dgemma_lsp.quiet import Facts, Place, Reason, Rejections, why_off, why_quiet
 from dgemma_lsp.runs import Heard, Run
@@ -78,6 +79,7 @@ class Completer:
         on_draft: Callable[[Place, Drafted], None],
     ) -> None:
         self.config = config
+        self.problems = Problems()
         self._contact = contact
         self._roots = roots
         self._on_draft = on_draft
@@ -150,6 +152,7 @@ class Completer:
         """Forget a document."""
         self._suggestions.forget(uri)
         self._end_run(uri)
+        self.problems.closed(uri)
         self._last.pop(uri, None)
         self._steps.pop(uri, None)
 
@@ -250,6 +253,10 @@ class Completer:
         if chars and place.path and place.language == "python":
             heads = await self._definitions.of(place.path, place.before, self._roots(), chars)
             pieces += [Piece("", "imported", heads)] if heads else []
+        if chars := self.config.completion.diagnostics_chars:
+            told = self.problems.near(place.uri, place.before, place.after, chars)
+            text = as_comment(told, place.language)
+            pieces += [Piece("", "wrong near here", text)] if told else []
         name = self._name(place.path) if place.path else "this file"
         return lay_before(prefix, name, pieces, place.language)
 

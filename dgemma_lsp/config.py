@@ -42,7 +42,9 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     places elsewhere: in the document, and in `copied_files` files of its kind in the workspace.
 
     `context_chars` of other files, opened or edited last, are read before the prefix, and
-    `imports_chars` of the heads of what a Python file imports from its workspace.
+    `imports_chars` of the heads of what a Python file imports from its workspace; behind them, as
+    comments, `diagnostics_chars` of what other language servers find wrong near the cursor, where
+    the editor tells of it.
 
     With `next_edit` the line is suggested that follows from a word that was just replaced, if with
     it the text is at least `next_edit_gain` nats more probable than without (below 0: less).
@@ -63,6 +65,7 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     suffix_chars: Annotated[int, Meta(ge=0, le=1_000_000)] = 2000
     context_chars: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     imports_chars: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    diagnostics_chars: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     max_lines: Annotated[int, Meta(ge=1, le=1000)] = 12
     min_confidence: Annotated[float, Meta(ge=-1e9, le=0)] = -2.0
     debounce_ms: Annotated[int, Meta(ge=0, le=10_000)] = 75

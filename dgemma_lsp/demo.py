@@ -189,7 +189,12 @@ async def show_live(scenes: AsyncIterator[Scene], console: Console, model: str) 
             await asyncio.sleep(_HOLD_FILLED_S if scene.outcome else _HOLD_S)
             if scene.outcome:
                 ended.append(scene)
-    console.print(_picture(between, ended[-1], height=None))
+    show_end(ended, console, model)
+
+
+def show_end(ended: Sequence[Scene], console: Console, model: str) -> None:
+    """Print the whole file with what was written in it, and how long that took."""
+    console.print(_picture(gaps(sample(), HOLES), ended[-1], height=None))
     console.print(f"{_summary(ended, model)}\n{NEXT}", style="bold", highlight=False)
 
 

@@ -26,6 +26,7 @@ from dgemma_lsp.proofreader import Doubt, Finding, Proofreader
 
 PAUSE_S = 0.4  # without a key, before a changed document is read again
 TELL_S = 0.5  # between two times that an editor hears of more while the model is being asked
+SOURCE = "dgemma"  # who says it, in the editor
 MOST_ASKED = 400  # sentences of a document that the model is asked about at a time
 
 IGNORE = "dgemma.proofread.ignore"
@@ -240,7 +241,7 @@ class Diagnostics:
                 range=self._range(text, starts, one),
                 message=one.message,
                 severity=t.DiagnosticSeverity.Information,
-                source="dgemma",
+                source=SOURCE,
                 code=one.rule,
             )
             for one in found

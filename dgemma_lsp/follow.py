@@ -117,8 +117,13 @@ def _changed(text: str, places: Sequence[int], edit: Replaced, cursor: int) -> l
         Change(start, end, _replace(text[start:end], [at - start for at in inside], edit))
         for (start, end), inside in lines.items()
     ]
-    found.sort(key=lambda change: (change.end < cursor, abs(change.start - cursor)))
-    return found[:PLACES]
+    return nearest(found, cursor)
+
+
+def nearest(found: Sequence[Change], cursor: int) -> list[Change]:
+    """Return the changes that a person would make next, the nearest below the cursor first."""
+    by_place = sorted(found, key=lambda one: (one.end < cursor, abs(one.start - cursor)))
+    return by_place[:PLACES]
 
 
 def smallest(text: str, change: Change) -> Change:

@@ -102,6 +102,15 @@ def lay_before(prefix: str, name: str, pieces: Sequence[Piece], language: str) -
     """Return the prefix of the file `name` behind the pieces; comments say the names."""
     if not pieces:
         return prefix
-    mark = _COMMENTS.get(language, "//")
+    mark = _mark(language)
     parts = [f"{mark} {piece.name}\n{piece.text}\n\n" for piece in pieces]
     return "".join(parts) + f"{mark} {name}\n{prefix}"
+
+
+def as_comment(text: str, language: str) -> str:
+    """Return lines as comments of a language."""
+    return "\n".join(f"{_mark(language)} {line}" for line in text.split("\n"))
+
+
+def _mark(language: str) -> str:
+    return _COMMENTS.get(language, "//")

@@ -1,4 +1,4 @@
-"""The edit that follows from the last one: what `follow` finds, as far as the model agrees.
+"""The edit that follows from the last one: what rules find, as far as the model agrees.
 
 It knows no protocol. The model only judges here: what it writes by itself in place of a line that
 stands is seldom what was meant.
@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from dgemma_lsp import follow, wire
+from dgemma_lsp import calls, follow, wire
+from dgemma_lsp.calls import Resigned
 from dgemma_lsp.client import score
 from dgemma_lsp.config import Config
 from dgemma_lsp.contact import Contact
@@ -54,7 +55,11 @@ class NextEdit:
         if self._why_off(place) is not None:
             return None
         text = place.before + place.after
-        found = self._here(place, text) or self._from_elsewhere(place, text)
+        found = (
+            self._here(place, text)
+            or self._from_elsewhere(place, text)
+            or await self._at_calls(place, text)
+        )
         for change in [one for one in found if not self._is_tiresome(place, text, one)][:JUDGED]:
             gain = await self._gain(text, change)
             if gain is None:
@@ -73,11 +78,26 @@ class NextEdit:
         if (last := self.history.elsewhere(place.uri)) is None:
             return []
         other, its_text, edit = last
-        path = PurePosixPath(unquote(urlsplit(other).path))
-        module = path.parent.name if path.stem == "__init__" else path.stem
+        module = _module(other)
         if not module or not follow.exports(its_text, edit):
             return []
         return follow.elsewhere(text, edit, module, len(place.before))
+
+    async def _at_calls(self, place: Place, text: str) -> list[Change]:
+        """Return what follows at the calls of the function whose signature was changed last."""
+        signed = self.history.signed() if place.language == "python" else None
+        if signed is None or place.uri not in signed.texts:
+            return []
+        is_here, module = signed.uri == place.uri, _module(signed.uri)
+        if not is_here and not module:
+            return []
+        change = Resigned(signed.old, signed.new, module)
+        definition = None if is_here else self.history.text(signed.uri)
+        before, cursor = signed.texts[place.uri], len(place.before)
+        # To read a long document takes longer than a key may wait.
+        return await asyncio.to_thread(
+            calls.changes, before, text, change, cursor, definition=definition
+        )
 
     def _is_tiresome(self, place: Place, text: str, change: Change) -> bool:
         return self._offers.count(_key(place, text, change)) >= TIRESOME
@@ -114,6 +134,12 @@ def make_request(id: str, text: str, change: Change) -> wire.Score:
         texts=[lead + for_model(line + behind) for line in (present, change.text)],
         priority="interactive",
     )
+
+
+def _module(uri: str) -> str:
+    """Return the name by which a document's module is imported."""
+    path = PurePosixPath(unquote(urlsplit(uri).path))
+    return path.parent.name if path.stem == "__init__" else path.stem
 
 
 def _key(place: Place, text: str, change: Change) -> tuple[str, str, str]:

@@ -33,6 +33,7 @@ EXPLAIN = "dgemma/explain"
 STATUS = "dgemma/status"
 DRAFT = "dgemma/draft"
 REWRITE = "dgemma/rewrite"
+DIAGNOSTICS = "dgemma/diagnostics"
 
 CELL_SCHEME = "vscode-notebook-cell"
 
@@ -117,6 +118,22 @@ class Range(Struct, frozen=True):
     end: Position
 
 
+class Diagnosed(Struct, frozen=True):
+    """What a server says of a line; of severities 1 is an error, 2 a warning, above is less."""
+
+    line: Annotated[int, Meta(ge=0)]
+    message: str
+    severity: int | None = None
+    source: str | None = None
+
+
+class DiagnosticsParams(Struct, frozen=True, rename="camel"):
+    """The parameters of `DIAGNOSTICS`: all that is said of a document now."""
+
+    text_document: Document
+    diagnostics: tuple[Diagnosed, ...]
+
+
 class RewriteParams(Struct, frozen=True, rename="camel", omit_defaults=True):
     """The parameters of `REWRITE`; of what a mode does not need nothing has to be said."""
 
@@ -159,6 +176,7 @@ _OWN: dict[str, type] = {
     DID_REJECT: _Notification,
     DID_SHOW_EDIT: _Notification,
     DID_FOCUS: _Notification,
+    DIAGNOSTICS: _Notification,
     EXPLAIN: _Request,
     INLINE_EDIT: _Request,
     REWRITE: _Request,

@@ -5,7 +5,8 @@ from itertools import pairwise
 import pytest
 
 from dgemma_lsp.follow import Replaced
-from dgemma_lsp.history import LONGEST, History
+from dgemma_lsp.history import FRESH, LONGEST, History
+from dgemma_lsp.signature import Signature
 
 URI = "file:///a.py"
 
@@ -100,3 +101,87 @@ def test_the_same_replacement_does_not_end_it() -> None:
     history = two_documents()
     history.changed(OTHER, "a\nnew\n")
     assert history.elsewhere(OTHER) == (URI, "new\n", RENAMED)
+
+
+# -- signatures ----------------------------------------------------------------------------------
+
+HEAD, BODY = "def f(", "):\n    pass\n\n\nf(1, 2)\n"
+
+
+def signed(*states: str) -> tuple[str, str] | None:
+    """Between which parameters the signature changed, by names."""
+    history = History()
+    history.opened(URI, states[0])
+    for state in states[1:]:
+        history.changed(URI, state)
+    found = history.signed()
+    return found and (names_of(found.old), names_of(found.new))
+
+
+def names_of(signature: Signature) -> str:
+    return " ".join(one.name for one in signature.parameters)
+
+
+def of(*parameters: str) -> list[str]:
+    return [HEAD + one + BODY for one in parameters]
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        pytest.param(of("a, b", "a"), ("a b", "a"), id="at once"),
+        pytest.param(of("a", "a,", "a, b", "a, bc"), ("a", "a bc"), id="key by key"),
+        pytest.param(
+            [*of("a, b", "x, b", "x, bc"), HEAD + "x, bc" + BODY + "x = 1\n"],
+            ("a b", "x bc"),
+            id="at two places",
+        ),
+        pytest.param(
+            [*of("a, b", "a"), HEAD + "a" + BODY.replace("f(1, 2)", "f(1)")],
+            ("a b", "a"),
+            id="then at a call",
+        ),
+        pytest.param(of("a, b", "a", "a, b"), None, id="taken back"),
+        pytest.param(of("a", "a: int"), None, id="only a type"),
+        pytest.param(of("a", "a, b="), None, id="not written yet"),
+        pytest.param([], None, id="nothing"),
+    ],
+)
+def test_a_signature_is_remembered_as_it_was_before_it_was_edited(
+    states: list[str], expected: tuple[str, str] | None
+) -> None:
+    assert signed(*(states or [""])) == expected
+
+
+def test_a_signature_brings_the_documents_as_they_were_also_those_opened_later() -> None:
+    history = History()
+    history.opened(URI, HEAD + "a, b" + BODY)
+    history.opened("b", "old b")
+    history.changed(URI, HEAD + "a" + BODY)
+    assert history.signed()
+    history.opened("c", "old c")
+    history.changed("c", "new c")
+    found = history.signed()
+    assert found and found.texts == {URI: HEAD + "a, b" + BODY, "b": "old b", "c": "old c"}
+    assert history.text(URI) == HEAD + "a" + BODY
+
+
+def test_a_signature_is_forgotten_with_its_document_and_after_many_edits() -> None:
+    history = History()
+    for states in (of("a, b", "a"), of("a, b", "a")):
+        history.opened(URI, states[0])
+        history.changed(URI, states[1])
+        assert history.signed()
+        history.opened(URI, states[0])
+        assert history.signed() is None
+        history.changed(URI, states[1])
+        assert history.signed()
+        history.closed(URI)
+        assert history.signed() is None
+    history.opened(URI, of("a, b")[0])
+    history.changed(URI, of("a")[0])
+    for number in range(FRESH):
+        history.changed(URI, of("a")[0] + "x" * number + "y")
+        assert history.signed()
+    history.changed(URI, of("a")[0])
+    assert history.signed() is None

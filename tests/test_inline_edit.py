@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from lsprotocol import types as t
 from scripted_daemon import ScriptedDaemon, Send
-from test_server import URI, Editor, editor, folder, plain
+from scripted_editor import URI, Editor, editor, folder, plain
 
 from dgemma_lsp import protocol, wire
 
@@ -102,3 +102,23 @@ async def test_what_other_servers_count_is_taken_without_a_word(folder: Path) ->
         one.client.protocol.notify(protocol.DID_FOCUS, {"textDocument": {"uri": URI}})
         one.client.protocol.notify(protocol.DID_FOCUS, {})
         assert len(await edits(one)) == 1
+
+
+async def test_a_call_follows_the_signature_that_was_edited(folder: Path) -> None:
+    text = 'def f(a, b):\n    pass\n\n\nx = "😋", f(1, 2)\n'
+    async with (
+        ScriptedDaemon(folder / "daemon.sock", agreeing),
+        editor(folder, options={"editor": {"status": True}}) as one,
+    ):
+        one.open(text)
+        await one.until_ready()
+        one.change("", t.Range(t.Position(0, 7), t.Position(0, 10)))
+        [edit] = await edits(one)
+        assert edit["text"] == "1"
+        assert edit["range"] == {
+            "start": {"line": 4, "character": 12},
+            "end": {"line": 4, "character": 16},
+        }
+        place = t.Range(t.Position(4, 12), t.Position(4, 16))
+        one.change("1", place)
+        assert await edits(one) == []

@@ -163,3 +163,38 @@ def test_the_model_reads_the_line_end_with_the_line(end: str) -> None:
 def test_the_first_line_has_no_line_end_before_it() -> None:
     request = make_request("1", "old", Change(0, 3, "new"))
     assert (request.prefix, request.texts) == ("", ["old", "new"])
+
+
+# -- another signature ---------------------------------------------------------------------------
+
+DEFINED = "def f(a, b):\n    pass\n\n\nf(1, 2)\n"
+
+
+async def test_the_calls_of_a_function_follow_its_signature_one_after_the_other(
+    bench: Setting,
+) -> None:
+    before = DEFINED + "f(3, 4)\n"
+    text = before.replace("a, b", "a")
+    async with bench({}) as one:
+        one.next_edit.history.opened(URI, before)
+        for written, expected in [("f(1, 2)", "f(1)"), ("f(3, 4)", "f(3)"), ("", None)]:
+            one.next_edit.history.changed(URI, text)
+            assert await one.proposed(text) == expected
+            text = text.replace(written, expected or "")
+
+
+async def test_calls_in_another_open_document_follow_too(bench: Setting) -> None:
+    text = "from lib import f\nf(1, 2)\n"
+    async with bench({}) as one:
+        one.next_edit.history.opened("file:///lib.py", DEFINED)
+        one.next_edit.history.opened(URI, text)
+        one.next_edit.history.changed("file:///lib.py", DEFINED.replace("a, b", "a"))
+        assert await one.proposed(text) == "f(1)"
+
+
+async def test_no_call_follows_where_the_model_finds_it_absurd(bench: Setting) -> None:
+    text = DEFINED.replace("a, b", "a")
+    async with bench({"f(1)": -100.0}) as one:
+        one.next_edit.history.opened(URI, DEFINED)
+        one.next_edit.history.changed(URI, text)
+        assert await one.proposed(text) is None

@@ -1,13 +1,15 @@
 """What next edits are worth: the counting, and nano on one small file."""
 
+import inspect
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from sampler.train import next_edits
-from sampler.train.next_edits import Judged, row
+from sampler.train import next_edits, signatures
+from sampler.train.next_edits import Followed, Judged, row, row_of_kind
 from sampler.train.renames import LOCAL, USE_NEW, Trace
+from sampler.train.signatures import KINDS
 
 
 def judged(kind: str, *lines: tuple[float, bool], wanted: int = 0) -> Judged:
@@ -46,3 +48,18 @@ def test_the_command_prints_a_row_for_each_bound(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert "1 edits of a local name" in result.output
     assert "-15" in result.output
+    assert all(kind in result.output for kind in KINDS)
+
+
+def test_calls_are_counted_by_the_kind_of_the_edit() -> None:
+    nothing = inspect.Signature()
+    kinds = ("one", "one", "other")
+    traces = [
+        signatures.Trace(kind, Path("a.py"), "", "", "f", nothing, nothing, {}) for kind in kinds
+    ]
+    all_of_them = [
+        Followed(trace, right, wrong, wanted, 1.0)
+        for trace, right, wrong, wanted in zip(traces, (3, 0, 0), (0, 1, 0), (4, 4, 0), strict=True)
+    ]
+    assert [*row_of_kind("one", all_of_them).values()] == ["one", 2, 4, 75.0, 8, 37.5]
+    assert [*row_of_kind("other", all_of_them).values()] == ["other", 1, 0, None, 0, None]

@@ -8,8 +8,8 @@ import pytest
 from lsprotocol import types as t
 from pygls.exceptions import JsonRpcException
 from scripted_daemon import Script, ScriptedDaemon, silent
+from scripted_editor import Editor, editor, folder, plain
 from scripted_rewrites import in_capitals
-from test_server import Editor, editor, folder, plain
 
 from dgemma_lsp import wire
 from dgemma_lsp.config import Config, Model

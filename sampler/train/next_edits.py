@@ -13,19 +13,23 @@ from statistics import median
 import click
 from rich.console import Console
 
+from dgemma_lsp import calls
 from dgemma_lsp.bench import python_files
+from dgemma_lsp.calls import Resigned
 from dgemma_lsp.config import Config
 from dgemma_lsp.edits import Span
-from dgemma_lsp.follow import LINES, changes, words
-from dgemma_lsp.next_edit import make_request
+from dgemma_lsp.follow import LINES, Change, changes, words
+from dgemma_lsp.history import History
+from dgemma_lsp.next_edit import JUDGED, make_request
 from sampler import load as loading
 from sampler.benchmarks import report
 from sampler.benchmarks.report import Row, Section
-from sampler.train import cases
+from sampler.train import cases, signatures
 from sampler.train.editor import Editor
 from sampler.train.renames import FUNCTION, KINDS, LOCAL, Trace, draw
 
 # In nats; the first is that of the rules alone.
+FILE = "file:///a.py"
 BOUNDS = (-1e9, -30.0, -15.0, -10.0, -5.0, 0.0)
 
 
@@ -53,13 +57,11 @@ def judged(editor: Editor, trace: Trace) -> Judged:
     assert edit is not None
     expected = trace.lines()
     lines, first_ms = [], 0.0
-    for number, change in enumerate(changes(text, edit, edit.start)):
+    for change in changes(text, edit, edit.start):
         began = time.perf_counter()
-        present, changed = editor.score(make_request(str(number), text, change))
+        gained = gain(editor, text, change)
         first_ms = first_ms or 1e3 * (time.perf_counter() - began)
-        lines.append(
-            (changed - present, expected.get(text.count("\n", 0, change.start)) == change.text)
-        )
+        lines.append((gained, expected.get(text.count("\n", 0, change.start)) == change.text))
     at = trace.text.count("\n", 0, trace.start)
     return Judged(trace, lines, sum(abs(line - at) < LINES for line in expected), first_ms)
 
@@ -85,6 +87,60 @@ def _share(some: Sequence[Judged], bound: float) -> float:
     return 100 * sum(one.first(bound) is not None for one in some) / max(1, len(some))
 
 
+@dataclass(frozen=True)
+class Followed:
+    """The calls that follow from another signature, each made as it is offered.
+
+    So many are right and wrong then, of those that should change; `ms` is the time for the rules.
+    """
+
+    trace: signatures.Trace
+    right: int
+    wrong: int
+    wanted: int
+    ms: float
+
+
+def followed(editor: Editor, trace: signatures.Trace, bound: float) -> Followed:
+    """Make each edit that is offered behind the edit of a signature, until none is."""
+    text, took_ms = trace.edited, []
+    history = History()
+    history.opened(FILE, trace.text)
+    history.changed(FILE, text)
+    while (signed := history.signed()) is not None:
+        began = time.perf_counter()
+        found = calls.changes(signed.texts[FILE], text, Resigned(signed.old, signed.new, ""), 0)
+        took_ms.append(1e3 * (time.perf_counter() - began))
+        agreed = (one for one in found[:JUDGED] if gain(editor, text, one) >= bound)
+        if (change := next(agreed, None)) is None:
+            break
+        text = text[: change.start] + change.text + text[change.end :]
+        history.changed(FILE, text)
+    return Followed(trace, *trace.judge(text), max(took_ms, default=0.0))
+
+
+def gain(editor: Editor, text: str, change: Change) -> float:
+    """Return how much better the text reads with a change, in nats."""
+    present, changed = editor.score(make_request("gain", text, change))
+    return changed - present
+
+
+def row_of_kind(kind: str, all_of_them: Sequence[Followed]) -> Row:
+    """Return what became of the calls after edits of one kind."""
+    some = [one for one in all_of_them if one.trace.kind == kind]
+    right, wrong, wanted = (
+        sum(getattr(one, name) for one in some) for name in ("right", "wrong", "wanted")
+    )
+    return {
+        "a parameter is": kind,
+        "edits": len(some),
+        "calls changed": right + wrong,
+        "right, %": 100 * right / (right + wrong) if right + wrong else None,
+        "should change": wanted,
+        "found, %": 100 * right / wanted if wanted else None,
+    }
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("model", default="nano")
 @click.option("--packages", type=click.Path(path_type=Path, exists=True, file_okay=False))
@@ -94,8 +150,12 @@ def _share(some: Sequence[Judged], bound: float) -> float:
 def main(
     model: str, packages: Path | None, places: tuple[Path, ...], traces: int, seed: int
 ) -> None:
-    """Rename things in the held-out packages, or in the files at PLACE, and count what follows."""
-    editor = Editor.open(loading.load(model), Config())
+    """Rename things in the held-out packages, or in the files at PLACE, and count what follows.
+
+    The same with signatures of functions.
+    """
+    config = Config()
+    editor = Editor.open(loading.load(model), config)
     files = python_files(places) if places else cases.held_out_files(packages)
     drawn = draw(files, traces, seed)
     found = [judged(editor, trace) for trace in drawn]
@@ -105,6 +165,13 @@ def main(
         f"{sum(one.trace.kind == kind for one in found)} edits of {kind}" for kind in KINDS
     ] + [f"the first line is judged in {median(times):.0f} ms (median), prefix and all"]
     report.show(Section("next edits", "Edits that follow from an edit", rows, [], notes), Console())
+    bound = config.completion.next_edit_gain
+    resigned = [followed(editor, one, bound) for one in signatures.draw(files, traces, seed)]
+    rows = [row_of_kind(kind, resigned) for kind in signatures.KINDS]
+    times = [one.ms for one in resigned]
+    notes = [f"the calls are found in {median(times):.0f} ms (median), {max(times):.0f} ms at most"]
+    title = "Calls that follow from another signature"
+    report.show(Section("signatures", title, rows, [], notes), Console())
 
 
 if __name__ == "__main__":

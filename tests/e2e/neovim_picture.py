@@ -16,6 +16,13 @@ from rich.text import Text
 THEME = TerminalTheme((20, 22, 27), (224, 226, 234), [(20, 22, 27)] * 8)
 
 
+def recorded_svg(console: Console, title: str, theme: TerminalTheme) -> str:
+    """Return what a console has recorded as a picture; a viewer takes the fonts it has."""
+    picture = console.export_svg(title=title, theme=theme)
+    picture = re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL)
+    return picture.replace("Fira Code", "ui-monospace, Menlo, Consolas")
+
+
 class Cell(NamedTuple):
     text: str
     highlight: int
@@ -79,10 +86,7 @@ class Screen:
             for style, cells in groupby(styles, key=itemgetter(1)):
                 line.append("".join(text for text, _ in cells), style)
             console.print(line, no_wrap=True, overflow="crop")
-        picture = console.export_svg(title=title, theme=THEME)
-        # A viewer takes the fonts it has, and fetches none.
-        picture = re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL)
-        return picture.replace("Fira Code", "ui-monospace, Menlo, Consolas")
+        return recorded_svg(console, title, THEME)
 
     def _style(self, number: int, is_cursor: bool) -> Style:
         attributes = self.default | self.highlights[number]

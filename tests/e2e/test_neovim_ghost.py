@@ -17,6 +17,7 @@ SHOWN = "textDocument/didShowCompletion"
 PARTLY = "textDocument/didPartiallyAcceptCompletion"
 REJECTED = "dgemma/didRejectCompletion"
 EXECUTE = "workspace/executeCommand"
+DIAGNOSTICS = "dgemma/diagnostics"
 
 # Who draws: the plugin, or Neovim 0.12 itself.
 DRAWERS = {version: (version, "ghost_text = 'own'") for version in VERSIONS}
@@ -84,6 +85,17 @@ def test_ghost_text_appears_behind_what_is_typed_and_the_server_learns_that(
     assert editor.lines() == ["one two"]
     assert editor.screen()[0] == "one two three"
     assert ids(script.await_told(SHOWN)) == ["0"]
+
+
+def test_what_is_taken_back_before_a_suggestion_takes_it_away(
+    editor: Editor, script: Script
+) -> None:
+    start(editor, script, "A two", " three")
+    script.answer("o three")
+    editor.keys("<BS>")
+    editor.await_ghost("o three")
+    editor.keys("<Tab>")
+    editor.await_lines(["one two three"])
 
 
 def test_tab_takes_all_of_it_and_tells_the_server(editor: Editor, script: Script) -> None:
@@ -383,3 +395,25 @@ def test_a_draft_is_drawn_until_the_answer_comes(editor: Editor, script: Script)
     editor.tell_server("test/release", {})
     editor.await_ghost(" done")
     assert len(script.await_told(SHOWN)) == 1
+
+
+def test_the_server_learns_what_others_find_wrong(editor: Editor, script: Script) -> None:
+    editor.open(script.folder / "file.txt", "one\ntwo\nthree\n")
+    script.forget()
+    found = [
+        {"lnum": 1, "col": 0, "message": "wrong", "severity": 1, "source": "other"},
+        {"lnum": 2, "col": 0, "message": "doubtful", "severity": 2},
+        {"lnum": 0, "col": 0, "message": "might be shorter", "severity": 4},
+    ]
+    other = editor.nvim.api.create_namespace("another server")
+    editor.lua("vim.diagnostic.set(...)", other, 0, found)
+    [told] = script.await_told(DIAGNOSTICS)
+    assert told == {
+        "textDocument": {"uri": (script.folder / "file.txt").as_uri()},
+        "diagnostics": [
+            {"line": 1, "message": "wrong", "severity": 1, "source": "other"},
+            {"line": 2, "message": "doubtful", "severity": 2},
+        ],
+    }
+    editor.lua("vim.diagnostic.reset(...)", other, 0)
+    assert script.await_told(DIAGNOSTICS, 2)[1]["diagnostics"] == []

@@ -155,7 +155,7 @@ def test_a_command_of_the_server_is_run_and_confirmed(
 def test_explain_asks_about_the_cursor(editor: Editor, script: Script) -> None:
     editor.keys("jl")
     editor.nvim.command("DGemma explain")
-    assert noted(editor) == f"dgemma: {EXPLANATION['text']} ({EXPLANATION['reason']})"
+    assert noted(editor) == f"dgemma: {EXPLANATION['text']}"
     (told,) = script.told("dgemma/explain")
     assert told["position"] == {"line": 1, "character": 1}
 

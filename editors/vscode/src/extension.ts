@@ -8,6 +8,7 @@ import { join } from "node:path";
 import * as vscode from "vscode";
 
 import { registerCommands } from "./commands.ts";
+import { tellDiagnostics } from "./diagnostics.ts";
 import { createEnvironment } from "./environment.ts";
 import { candidates } from "./locate.ts";
 import { selectedPython } from "./python.ts";
@@ -54,6 +55,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   context.subscriptions.push(
     output,
     status,
+    tellDiagnostics(running),
     ...registerCommands(tools),
     vscode.workspace.onDidGrantWorkspaceTrust(() => running.restart()),
     vscode.workspace.onDidChangeConfiguration((event) => {

@@ -88,7 +88,7 @@ function commands.explain()
     if err then
       warn(('the server does not explain: %s'):format(err.message))
     else
-      say(('%s (%s)'):format(result.text, result.reason))
+      say(result.text)
     end
   end)
 end

@@ -8,6 +8,7 @@ local function follow(group)
   local function on(events, act)
     vim.api.nvim_create_autocmd(events, { group = group, callback = act })
   end
+  local diagnostics = require('dgemma.diagnostics')
   local session = require('dgemma.session')
   vim.api.nvim_create_autocmd('LspAttach', {
     group = group,
@@ -15,6 +16,7 @@ local function follow(group)
       local client = vim.lsp.get_client_by_id(event.data.client_id)
       if client and client.name == require('dgemma.server').NAME then
         session.attach(client, event.buf)
+        diagnostics.tell(event.buf)
       end
     end,
   })
@@ -30,6 +32,9 @@ local function follow(group)
   on({ 'InsertEnter', 'TextChangedI', 'TextChangedP', 'CursorMovedI' }, session.update)
   on({ 'CompleteChanged', 'CompleteDone' }, session.update)
   on({ 'InsertLeave', 'BufLeave', 'WinLeave' }, session.stop)
+  on('DiagnosticChanged', function(event)
+    diagnostics.tell(event.buf)
+  end)
   on('ColorScheme', require('dgemma.ghost').define_highlights)
 end
 

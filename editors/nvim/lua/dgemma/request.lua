@@ -1,5 +1,6 @@
 --- Asks the server for suggestions: one request at a time, and no answer to an old question.
 
+local question = require('dgemma.question').new()
 local server = require('dgemma.server')
 local suggestion = require('dgemma.suggestion')
 
@@ -8,15 +9,9 @@ local M = {}
 M.INVOKED = 1
 M.AUTOMATIC = 2
 
----@type { client: vim.lsp.Client, id: integer }?
-local pending
-
 ---Take back what was asked and is not answered yet.
 function M.cancel()
-  if pending then
-    server.cancel(pending.client, pending.id)
-    pending = nil
-  end
+  question:cancel()
 end
 
 ---Where and when: two that are equal speak of the same text and cursor.
@@ -54,9 +49,9 @@ end
 ---@param kind lsp.InlineCompletionTriggerKind
 ---@param done fun(found: dgemma.Candidate[])
 function M.ask(buf, kind, done)
-  M.cancel()
   local client = server.find(buf)
   if not client then
+    question:cancel()
     return
   end
   local asked_at = M.moment(buf)
@@ -66,17 +61,12 @@ function M.ask(buf, kind, done)
     position = place.position,
     context = { triggerKind = kind },
   }
-  local id
-  id = server.request(client, server.INLINE_COMPLETION, params, buf, function(err, result)
-    if pending and pending.id == id then
-      pending = nil
-    end
+  question:ask(client, server.INLINE_COMPLETION, params, buf, function(err, result)
     local is_here = vim.api.nvim_get_current_buf() == buf and M.moment(buf) == asked_at
     if is_here and vim.startswith(vim.api.nvim_get_mode().mode, 'i') then
       done(err and {} or candidates(client, result))
     end
   end)
-  pending = id and { client = client, id = id } or nil
 end
 
 return M

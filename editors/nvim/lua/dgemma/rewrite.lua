@@ -1,7 +1,7 @@
 --- Has lines rewritten: asks the server, lets the person choose and look, then changes the buffer.
 
 local preview = require('dgemma.preview')
-local server = require('dgemma.server')
+local question = require('dgemma.question').new()
 
 local M = {}
 
@@ -43,23 +43,12 @@ local QUIET_MS = 1000
 ---What may be said of how it is written, as NAME=NUMBER among the words.
 local numbers = { 'strength', 'length', 'variants', 'seed' }
 
----@type { client: vim.lsp.Client, id: integer }?
-local pending
-
 local asked = 0
 
 ---@param line string
 ---@param level integer
 local function say(line, level)
   vim.notify('dgemma: ' .. line, level)
-end
-
----Take back what was asked and is not answered yet.
-function M.cancel()
-  if pending then
-    server.cancel(pending.client, pending.id)
-    pending = nil
-  end
 end
 
 ---Show what came: variants to choose from, or what is only told.
@@ -88,16 +77,11 @@ end
 ---@param buf integer
 ---@param params table As the server's own code actions have them.
 function M.ask(client, buf, params)
-  M.cancel()
   local tick = vim.api.nvim_buf_get_changedtick(buf)
   asked = asked + 1
   local token = ('%s %d'):format(M.COMMAND, asked)
   local full = vim.tbl_extend('force', { variants = VARIANTS }, params, { workDoneToken = token })
-  local id
-  id = server.request(client, M.METHOD, full, buf, function(err, result)
-    if pending and pending.id == id then
-      pending = nil
-    end
+  local is_open = question:ask(client, M.METHOD, full, buf, function(err, result)
     if err then
       if err.code ~= vim.lsp.protocol.ErrorCodes.RequestCancelled then
         say(err.message, vim.log.levels.WARN)
@@ -110,9 +94,8 @@ function M.ask(client, buf, params)
       show(client, buf, result)
     end
   end)
-  pending = id and { client = client, id = id } or nil
   vim.defer_fn(function()
-    if pending and pending.id == id then
+    if is_open() then
       say(params.mode .. ': writing ...', vim.log.levels.INFO)
     end
   end, QUIET_MS)

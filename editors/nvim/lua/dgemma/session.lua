@@ -17,7 +17,8 @@ local anchors = vim.api.nvim_create_namespace('dgemma.anchor')
 ---@class dgemma.Shown
 ---@field buf integer
 ---@field anchor integer The mark where the cursor was: it moves with the text.
----@field after string The line behind the cursor then.
+---@field before string The line before the cursor then.
+---@field after string The line behind it.
 ---@field candidates dgemma.Candidate[]
 ---@field index integer
 ---@field told table<integer, true> Which candidates the server knows to be shown.
@@ -47,6 +48,11 @@ function M.rest()
   local row, col = unpack(vim.api.nvim_win_get_cursor(0))
   local start = vim.api.nvim_buf_get_extmark_by_id(buf, anchors, shown.anchor, {})
   if not start[1] or start[1] > row - 1 or (start[1] == row - 1 and start[2] > col) then
+    return nil
+  end
+  -- The mark also moves with what is taken back before it, and then nothing fits any more.
+  local before = vim.api.nvim_buf_get_text(buf, start[1], 0, start[1], start[2], {})[1]
+  if before ~= shown.before then
     return nil
   end
   local lines = vim.api.nvim_buf_get_text(buf, start[1], start[2], row - 1, col, {})
@@ -125,6 +131,7 @@ local function show(buf, found, index, counts)
   shown = {
     buf = buf,
     anchor = vim.api.nvim_buf_set_extmark(buf, anchors, row - 1, col, { right_gravity = false }),
+    before = vim.api.nvim_get_current_line():sub(1, col),
     after = vim.api.nvim_get_current_line():sub(col + 1),
     candidates = found,
     index = math.min(index, #found),
