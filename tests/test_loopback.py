@@ -17,6 +17,8 @@ async def test_health_tells_a_model_that_is_not_ready(paths: Paths) -> None:
         await client.report_when(lambda report: report.state == "failed")
         status, _, body = await get(paths, "/health")
         assert (status, body["error"]["code"]) == (503, "failed")
+        # It is told without a token: not which model, nor why, nor where it lies.
+        assert body["error"]["message"] == "the model is not ready: failed"
 
 
 @pytest.mark.parametrize(
