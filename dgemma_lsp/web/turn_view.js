@@ -36,7 +36,7 @@ export function drawTurn(turn, frames, busy, acts) {
     : button("Regenerate", () => acts.regenerate(turn), "Answer once more");
   const branch = button("Branch", () => acts.branch(turn), "A new conversation from here on");
   for (const one of [act, branch]) one.disabled = busy;
-  foot.append(act, branch, make("span", { class: "hint" }, usage(turn)));
+  foot.append(act, branch, make("span", { class: "hint" }, usage(turn, frames)));
   article.append(foot);
   if (frames.length > 1) article.append(replay(frames, body));
   return article;
@@ -115,11 +115,16 @@ function siblings(turn, busy, acts) {
   return [make("span", { class: "siblings" }, before, told, after)];
 }
 
-/** @param {Turn} turn */
-function usage({ usage }) {
+/**
+ * What the answer took; and why there is no slider, where it was written unseen by this page.
+ * @param {Turn} turn
+ * @param {Frame[]} frames
+ */
+function usage({ usage }, frames) {
   if (!usage?.tokens) return "";
   const { tokens, steps = 0, tokens_per_step = 0, tokens_per_s = 0 } = usage;
-  return `${tokens} tokens in ${steps} steps · ${tokens_per_step.toFixed(1)} a step · ${tokens_per_s.toFixed(0)} a second`;
+  const told = `${tokens} tokens in ${steps} steps · ${tokens_per_step.toFixed(1)} a step · ${tokens_per_s.toFixed(0)} a second`;
+  return steps > 1 && frames.length < 2 ? `${told} · its drafts were not kept` : told;
 }
 
 /**

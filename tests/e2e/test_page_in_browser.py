@@ -99,6 +99,11 @@ def test_the_steps_of_an_answer_can_be_gone_through_afterwards(
         assert body.inner_text() != whole
         one.page.keyboard.press("End")
         assert body.inner_text() == whole
+        unkept = one.page.get_by_text("its drafts were not kept")
+        expect(unkept).to_have_count(0)
+        one.page.reload()
+        expect(unkept).to_be_visible()
+        expect(slider).to_have_count(0)
 
 
 def test_stopping_keeps_what_is_final_and_frees_the_model(browser: Browser, home: Home) -> None:
