@@ -27,6 +27,9 @@ from sampler.work import Loop
 # The engine serves lower numbers first.
 URGENT, CHAT, BULK = 0, 1, 2
 
+# What stands elsewhere may be longer than the hole that the model fills, up to so many tokens.
+COPY_TOKENS = 64
+
 # How much of an earlier suggestion is noise all the same when the model starts from it. Every
 # second row starts from nothing: the suggestion may be what the person has just refused.
 WARM_STRENGTH = 0.3
@@ -84,10 +87,14 @@ class Answers:
         return self.prompts.completion(
             job.prefix,
             job.suffix,
-            prefix_tokens=self.model.max_positions - size,
+            prefix_tokens=self.model.max_positions - self.room(size),
             suffix_tokens=size - 1,
             language=job.language,
         )
+
+    def room(self, size: int) -> int:
+        """Return how many positions a completion needs behind what is read of its document."""
+        return max(size, min(COPY_TOKENS + infill.JOIN, self.model.max_positions // 8))
 
     def _continuation(self, job: wire.Chat | wire.Generate, ids: list[int]) -> Answer:
         return _Continuation(self, job, self._params(job.sampling), ids)
@@ -119,6 +126,7 @@ class _Completion:
         self._job, self._prompts, self._eos = job, answers.prompts, params.eos_token_ids
         size = params.canvas_length
         self._longest = job.sampling.max_tokens or size
+        self._room = answers.room(size)
         self._prompt = answers.prompt(job, size)
         rows = max(job.candidates, answers.config.completion.drawn)
         suffix = self._prompt.suffix_ids
@@ -142,7 +150,9 @@ class _Completion:
             ),
         )
         urgency = BULK if job.priority == "bulk" else URGENT
-        self.request = Request(loop, rows=rows, tokens=rows * size, urgency=urgency, room=size)
+        self.request = Request(
+            loop, rows=rows, tokens=rows * size, urgency=urgency, room=self._room
+        )
         self._block: Block | None = None
         self._tokens = 0
 
@@ -185,10 +195,15 @@ class _Completion:
 
     def _copied(self, count: int) -> list[list[int]]:
         """Return what may be copied into the hole: what the client knows of, then what is near."""
-        longest = self._layouts[0].holes[0].stop
+        longest = min(self._room - infill.JOIN, self._job.sampling.max_tokens or self._room)
         told = [self._prompts.encode(self._prompt.healed + one.text) for one in self._job.copies]
         found = [ids for ids in told if len(ids) <= longest][:count]
-        near = lookup.copies(self._prompts, self._prompt, count=count - len(found), longest=longest)
+        near = lookup.copies(
+            self._prompts,
+            self._prompt,
+            count=count - len(found),
+            longest=self._layouts[0].holes[0].stop,
+        )
         return found + [ids for ids in near if ids not in found]
 
     def _warm(self, rows: int, size: int, device: torch.device) -> Warm | None:

@@ -8,6 +8,7 @@ with holes of several lengths are filled at once, the causal side writes a text 
 cut at each of its line ends, and says which of all of them reads best with the suffix behind it.
 """
 
+from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -25,6 +26,8 @@ from sampler.work import Loop, Predict, Prefill, Score
 # What a character of agreement with a like place elsewhere is worth, in nats a token; more than so
 # many of them tell nothing more.
 BEFORE_WEIGHT, AFTER_WEIGHT, AGREEING = 0.065, 0.1, 60
+# ... and what it is worth that one row more says the same.
+VOTE_WEIGHT = 1.0
 NO_SUPPORT: Mapping[str, float] = MappingProxyType({})
 
 # So many tokens behind the hole are asked whether they follow from what fills it.
@@ -124,12 +127,14 @@ def best_first(
 ) -> list[int]:
     """Return the rows in the order in which they are worth showing; `texts` are what they say.
 
-    `supported` is what texts are worth besides, in nats a token. What is empty comes last: it is
-    very probable by any rating and of no use.
+    What several rows say is the likelier for it, and `supported` is what texts are worth besides,
+    in nats a token. What is empty comes last: it is very probable by any rating and of no use.
     """
+    votes = Counter(texts)
 
     def worth(row: int) -> float:
-        return filled.rating(row) + supported.get(texts[row], 0.0)
+        text = texts[row]
+        return filled.rating(row) + VOTE_WEIGHT * votes[text] + supported.get(text, 0.0)
 
     return sorted(range(len(texts)), key=lambda row: (not texts[row].strip(), -worth(row)))
 

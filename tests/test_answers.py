@@ -187,7 +187,7 @@ def test_copies_that_the_client_knows_of_come_first_and_fill_the_number(nano, mo
     for number in range(len(told) + 1):
         answers.answer(complete(prefix=prefix, copies=told[:number]))
     decoded = [[answers.prompts.decode(ids).strip() for ids in copied] for copied in heard]
-    # What is longer than the hole is left out, and not cut.
+    # What is too long is left out, and not cut.
     assert decoded == [["x + 1"], ["x", "x + 1"], ["x", "x + 1"], ["x", "y"]]
 
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -5,9 +6,11 @@ import pytest
 from dgemma_lsp import at_cursor, client, wire
 from dgemma_lsp.bench import Hole
 from dgemma_lsp.config import Completion, Config
+from dgemma_lsp.ignores import Ignores
+from dgemma_lsp.project import Project
 from sampler.events import Event
 from sampler.load import load
-from sampler.train.editor import Editor
+from sampler.train.editor import Editor, package
 
 CODE = "def area(width, height):\n    size = width * height\n    return size\n"
 HOLE = Hole(Path("a.py"), CODE, 29, 50)
@@ -73,3 +76,22 @@ def test_alone_the_diffusion_side_fills_with_no_copies(editor):
     assert alone.answers.config.completion.causal_tokens == 0
     assert alone.engine is editor.engine
     assert alone.fill(HOLE, steps=2, seed=0).steps <= 2
+
+
+def test_a_workspace_is_the_package_of_a_file(tmp_path: Path) -> None:
+    inner = tmp_path / "outer" / "inner"
+    inner.mkdir(parents=True)
+    for folder in (inner, inner.parent):
+        (folder / "__init__.py").touch()
+    assert package(inner / "a.py") == tmp_path / "outer"
+    assert package(tmp_path / "a.py") == tmp_path
+
+
+def test_the_other_files_of_a_package_may_be_copied_from(tmp_path: Path, editor: Editor) -> None:
+    lines = ["def ready(okapi):", "    okapi.zebra(okapi, 3)", "    return okapi.quagga", ""]
+    (tmp_path / "other.py").write_text("\n".join(lines))
+    start = len(lines[0]) + 5
+    hole = Hole(tmp_path / "me.py", "\n".join(lines), start, start + len(lines[1]) - 4)
+    seeing = replace(editor, project=Project(Ignores().leave_out))
+    assert editor.fill(hole, steps=1, seed=0).text != hole.middle
+    assert seeing.fill(hole, steps=1, seed=0).text == hole.middle

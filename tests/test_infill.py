@@ -168,6 +168,8 @@ def test_the_best_text_comes_first_and_what_is_empty_last():
     assert best_first(filled, ["a", "b", " \n", "d"]) == [3, 0, 1, 2]
     # What a text is worth besides counts, but never for one that is empty.
     assert best_first(filled, ["a", "b", " \n", "d"], {"b": 90.0, " \n": 99.0}) == [1, 3, 0, 2]
+    # What two rows say comes before what one says that reads a little better.
+    assert best_first(filled, ["a", "a", " \n", "d"]) == [0, 1, 3, 2]
 
 
 def test_a_like_place_is_worth_more_the_more_agrees_but_not_beyond_the_measure() -> None:

@@ -16,7 +16,6 @@ from dgemma_lsp.answers import Answers
 from dgemma_lsp.bench import Hole
 from dgemma_lsp.config import Config
 from dgemma_lsp.elsewhere import Lines
-from dgemma_lsp.ignores import Ignores
 from dgemma_lsp.project import Project
 from sampler import autoregress, compiled
 from sampler.benchmarks import rig
@@ -49,24 +48,22 @@ class Fill:
 class Editor:
     """A loaded model behind the application's completion; `config` may be replaced.
 
-    `roots` are the folders of the workspace; without any, a file is all that is seen.
+    `project` knows the files beside one; without it, that file is all that is seen.
     """
 
     answers: Answers
     engine: Engine
-    project: Project
-    roots: Sequence[Path]
+    project: Project | None
 
     @classmethod
-    def open(cls, model: LoadedModel, config: Config, roots: Sequence[Path] = ()) -> "Editor":
+    def open(cls, model: LoadedModel, config: Config, project: Project | None = None) -> "Editor":
         """Set the model up as the daemon's model process does."""
         denoiser = compiled.forward(model.model)
         cache = PrefixCache(denoiser.new_kv, config.model.cache_mb * 2**20)
         engine = Engine(
             denoiser, cache, rows=config.model.rows, queue=1, positions=model.max_positions
         )
-        answers = Answers(model, denoiser, config)
-        return cls(answers, engine, Project(Ignores().leave_out), roots)
+        return cls(Answers(model, denoiser, config), engine, project)
 
     def alone(self) -> "Editor":
         """Return the same editor with completions from the diffusion side alone, no copies."""
@@ -143,11 +140,11 @@ class Editor:
 
     def _others(self, hole: Hole) -> list[Lines]:
         """Return what the language server knows of the workspace already when somebody types."""
-        file = hole.file.absolute()
-        if not any(file.is_relative_to(root) for root in self.roots):
+        if self.project is None:
             return []
+        file = hole.file.absolute()
         files = self.answers.config.completion.copied_files
-        return self.project.look(file, self.roots, files)
+        return self.project.look(file, [package(file)], files)
 
     def _job(
         self,
@@ -196,3 +193,11 @@ class Editor:
         ms = (time.perf_counter() - began) * 1e3
         confidence = answer.confidences.get(0, 0.0)
         return Fill(given.text, given.candidates, ms, given.steps, confidence)
+
+
+def package(file: Path) -> Path:
+    """Return the topmost folder of the Python package that a file is of."""
+    folder = file.parent
+    while (folder.parent / "__init__.py").exists():
+        folder = folder.parent
+    return folder

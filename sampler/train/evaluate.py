@@ -25,6 +25,8 @@ from rich.console import Console
 from dgemma_lsp import cli
 from dgemma_lsp import config as options
 from dgemma_lsp.errors import UserError
+from dgemma_lsp.ignores import Ignores
+from dgemma_lsp.project import Project
 from sampler import load as loading
 from sampler.benchmarks import machine, report
 from sampler.benchmarks.report import Section
@@ -115,16 +117,8 @@ class Run:
     def editor(self) -> Editor:
         """The model behind the application's completion."""
         self.tell("loading the model")
-        return Editor.open(loading.load(self.model), self.config, self.roots)
-
-    @property
-    def roots(self) -> list[Path]:
-        """The workspace of a hole in a package is that package."""
-        return (
-            [corpus.package_folder(name, self.packages).absolute() for name in corpus.HELD_OUT]
-            if self.project
-            else []
-        )
+        project = Project(Ignores().leave_out) if self.project else None
+        return Editor.open(loading.load(self.model), self.config, project)
 
     @cached_property
     def files(self) -> list[Path]:
