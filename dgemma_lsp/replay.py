@@ -60,26 +60,32 @@ def run(
     if unknown := set(ways) - set(WAYS):
         raise UserError(f"--way {unknown.pop()}: there are {', '.join(WAYS)}")
     with tempfile.TemporaryDirectory() as folder:
-        pieces = keystrokes.drawn(history(*states, Path(folder)), characters, seed)
-    if not pieces:
-        raise UserError(f"{' and '.join(states)}: nothing in their Python files was typed anew")
-    screen = Console(stderr=True)
-    for way in ways or WAYS:
-        with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
-            task = progress.add_task(way, total=len(pieces))
-            tell = partial(progress.advance, task)
-            played = asyncio.run(
-                play(pieces, with_options(config, WAYS[way]), environment, tell, seed)
-            )
-        yield figures(way, played)
+        before, after = trees(*states, Path(folder))
+        pieces = keystrokes.drawn(history(before, after), characters, seed)
+        if not pieces:
+            raise UserError(f"{' and '.join(states)}: nothing in their Python files was typed anew")
+        screen = Console(stderr=True)
+        for way in ways or WAYS:
+            chosen = with_options(config, WAYS[way])
+            with Progress(
+                console=screen, transient=True, disable=not screen.is_terminal
+            ) as progress:
+                task = progress.add_task(way, total=len(pieces))
+                tell = partial(progress.advance, task)
+                played = asyncio.run(play(before, pieces, chosen, environment, tell, seed))
+            yield figures(way, played)
 
 
-def history(old: str, new: str, folder: Path) -> list[list[Piece]]:
-    """Return what was typed in each file between two states of a project, each a folder or pinned.
+def trees(old: str, new: str, folder: Path) -> tuple[Path, Path]:
+    """Return the folders of two states of a project, each a folder or pinned.
 
     What is pinned, such as structlog==26.1.0, is fetched by pip into `folder`. Raises UserError.
     """
-    before, after = (_tree(place, folder / side) for place, side in ((old, "old"), (new, "new")))
+    return _tree(old, folder / "old"), _tree(new, folder / "new")
+
+
+def history(before: Path, after: Path) -> list[list[Piece]]:
+    """Return what was typed in each file between two states of a project."""
     both = [
         (name, before / name, after / name)
         for name in sorted(path.relative_to(after) for path in after.rglob("*.py"))
@@ -93,7 +99,7 @@ def history(old: str, new: str, folder: Path) -> list[list[Piece]]:
 
 def _tree(place: str, target: Path) -> Path:
     if Path(place).is_dir():
-        return Path(place)
+        return Path(place).absolute()
     if "==" not in place:
         raise UserError(f"{place}: neither a folder nor a pinned package such as click==8.1.7")
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"]
@@ -106,19 +112,23 @@ def _tree(place: str, target: Path) -> Path:
 
 
 async def play(
+    root: Path,
     pieces: Sequence[Piece],
     config: Config,
     environment: Mapping[str, str],
     tell: Callable[[], None],
     seed: int,
 ) -> Played:
-    """Type all pieces with this configuration; `tell` hears of each that is done."""
+    """Type all pieces with this configuration; `tell` hears of each that is done.
+
+    The workspace is `root`, the older state of the project.
+    """
     with tempfile.TemporaryDirectory(prefix="dgemma-") as name:
         home = Home(Path(name), config, environment)
         try:
-            async with home.editor() as client:
+            async with home.editor(root) as client:
                 before = await home.ready()
-                typist = _Typist(client, seed)
+                typist = _Typist(client, root, seed)
                 for number, piece in enumerate(pieces):
                     await typist.write(number, piece)
                     tell()
@@ -148,8 +158,8 @@ class Home:
         }
 
     @asynccontextmanager
-    async def editor(self) -> AsyncIterator[LanguageClient]:
-        """Run the language server and open a session that counts in characters."""
+    async def editor(self, root: Path) -> AsyncIterator[LanguageClient]:
+        """Run the language server and open a folder in a session that counts in characters."""
         client = LanguageClient("replay", "1")
         command = [sys.executable, "-m", "dgemma_lsp", "lsp"]
         config_file = ["--config", str(self.paths.config_file)]
@@ -158,7 +168,10 @@ class Home:
         await client.start_io(*quietly, *command, *config_file, env=self._environment)
         encodings = t.GeneralClientCapabilities(position_encodings=[t.PositionEncodingKind.Utf32])
         await client.initialize_async(
-            t.InitializeParams(capabilities=t.ClientCapabilities(general=encodings))
+            t.InitializeParams(
+                capabilities=t.ClientCapabilities(general=encodings),
+                workspace_folders=[t.WorkspaceFolder(root.as_uri(), root.name)],
+            )
         )
         client.initialized(t.InitializedParams())
         try:
@@ -214,8 +227,9 @@ class _Ghost(Struct):
 class _Typist:
     """The editor with one person at it."""
 
-    def __init__(self, client: LanguageClient, seed: int) -> None:
+    def __init__(self, client: LanguageClient, root: Path, seed: int) -> None:
         self._client = client
+        self._root = root
         self._seed = seed
         self._loop = asyncio.get_running_loop()
         self._documents: dict[str, str] = {}
@@ -286,7 +300,7 @@ class _Typist:
     def _go_to(self, piece: Piece) -> None:
         """Show the piece's file as it was then; the cursor stands where the piece begins."""
         self._leave()
-        self._uri = Path("/", piece.file).as_uri()
+        self._uri = (self._root / piece.file).as_uri()
         text = piece.before + piece.removed + piece.after
         if (known := self._documents.get(self._uri)) is None:
             document = t.TextDocumentItem(self._uri, "python", self._version, text)

@@ -28,7 +28,7 @@ def states(tmp_path: Path) -> tuple[str, str]:
 def test_the_history_is_what_differs_in_python_files_of_both_states(
     states: tuple[str, str], tmp_path: Path
 ) -> None:
-    (pieces,) = replay.history(*states, tmp_path)
+    (pieces,) = replay.history(*replay.trees(*states, tmp_path))
     assert [(piece.file, piece.removed, piece.text) for piece in pieces] == [
         ("sub/box.py", "0", TYPED)
     ]
@@ -43,7 +43,7 @@ def test_the_history_is_what_differs_in_python_files_of_both_states(
 )
 def test_a_state_that_is_not_there_is_refused(tmp_path: Path, place: str, words: str) -> None:
     with pytest.raises(UserError) as refused:
-        replay.history(place, str(tmp_path), tmp_path)
+        replay.trees(place, str(tmp_path), tmp_path)
     assert str(refused.value).startswith(words)
 
 
