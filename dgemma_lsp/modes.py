@@ -52,8 +52,8 @@ MODES: dict[str, Mode] = {
 }
 # What is told and changes no text.
 ANSWERS = {"explain"}
-# What a model can that only goes on with a text.
-_OF_ANY_MODEL = {"continue", "docstring"}
+# What a model can that only goes on with a text; it judges what rules find wrong.
+_OF_ANY_MODEL = {"continue", "docstring", "grammar"}
 
 
 class Task(Struct, frozen=True, kw_only=True):
@@ -108,11 +108,17 @@ class Written(Struct, frozen=True):
         return "".join([*pieces, text[at:]])
 
 
+def is_told(model: str) -> bool:
+    """Tell whether a model takes instructions."""
+    return model != "nano"
+
+
 def refusal(mode: str, model: str) -> str:
     """Tell in one line why a model cannot do a mode; "" where it may."""
-    if model != "nano" or mode in _OF_ANY_MODEL:
+    if is_told(model) or mode in _OF_ANY_MODEL:
         return ""
-    able = " and ".join(sorted(_OF_ANY_MODEL))
+    *most, last = sorted(_OF_ANY_MODEL)
+    able = f"{', '.join(most)} and {last}"
     return (
         f"{mode}: nano is a small code model that takes no instructions, it can {able} only; "
         "set model.name to a model that chats, such as google/diffusiongemma-26B-A4B-it"

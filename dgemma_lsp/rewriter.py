@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from dgemma_lsp import client, wire
 from dgemma_lsp.errors import UserError
-from dgemma_lsp.modes import Written, refusal
+from dgemma_lsp.mending import mend
+from dgemma_lsp.modes import Written, is_told, refusal
 from dgemma_lsp.writing import Hole, Way
 
 # So many requests of one rewriting are under way at a time; others want the model too.
@@ -41,6 +42,8 @@ async def write(
     """
     if said := refusal(way.task.mode, link.welcome.model):
         raise UserError(said)
+    if way.task.mode == "grammar" and not is_told(link.welcome.model):
+        return [await mend(link, way.task, hear, AT_ONCE)]
     if isinstance(way, Hole):
         return _different(await _fill(link, way, variants, sampling))
     seed = sampling.seed or 0
