@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from long_talk import talked_long
 
 from dgemma_lsp import chat_store
 from dgemma_lsp.chat_store import ConversationStore
@@ -203,13 +204,7 @@ def test_a_file_that_cannot_be_used_is_told_with_its_path(
 
 
 def test_ten_thousand_turns_are_kept_and_read(store: ConversationStore) -> None:
-    key = store.create("", None).conversation
-    with store._transaction():  # one by one they would each wait for the disk
-        id = store._id(key)
-        for number in range(10_000):
-            role, state = ("assistant", "done") if number % 2 else ("user", "done")
-            turn = store._add(id, number, role, state, text=f"text {number}")
-        store._db.execute("UPDATE conversations SET head = ? WHERE id = ?", (turn, id))
+    key = talked_long(store, 10_000)
     assert len(store.whole_path(key, 10_000)) == 10_000
     assert [turn.turn for turn in store.path(key, 10_000, limit=2)] == [9999, 10_000]
     assert store.choose(key, 1).head == 10_000

@@ -9,8 +9,10 @@ from contextlib import aclosing, asynccontextmanager
 
 import pytest
 from home import PATIENCE_S, Home
+from long_talk import talked_long
 
 from dgemma_lsp import wire
+from dgemma_lsp.chat_store import ConversationStore
 from dgemma_lsp.client import Link, connect
 from dgemma_lsp.errors import DaemonUnavailable
 from dgemma_lsp.wire_chat import (
@@ -18,9 +20,11 @@ from dgemma_lsp.wire_chat import (
     CaughtUp,
     ChatRequest,
     Conversations,
+    ExportConversation,
     KeptTurn,
     ListConversations,
     NewConversation,
+    ReadTurns,
     SendTurn,
     TurnEnded,
     TurnTold,
@@ -107,6 +111,38 @@ async def test_kill_9_of_the_daemon_loses_nothing_that_was_told(daemon_home: Hom
             answer = turns[max(turns)]
             assert answer.text.startswith(text)
             assert answer.state in (("done",) if ended else ("done", "interrupted"))
+
+
+async def test_after_ten_thousand_turns_one_is_asked_answered_and_read(daemon_home: Home) -> None:
+    daemon_home.paths.state.mkdir(parents=True, exist_ok=True)
+    store = ConversationStore(daemon_home.paths.conversations)
+    key = talked_long(store, 10_000)
+    store.close()
+    async with asyncio.timeout(PATIENCE_S), daemon(daemon_home) as (_, link):
+        last = await kept(link, key)
+        assert list(last) == list(range(9_801, 10_001))
+        older = await asked(link, ReadTurns(id="older", conversation=key, turn=9_800, limit=300))
+        texts = [told.turn.text for told in older if isinstance(told, TurnTold)]
+        assert texts == [f"text {number}" for number in range(9_500, 9_800)]
+        answer = await told_of_answer(link, key)
+        assert (answer.turn, answer.state) == (10_002, "done")
+        assert answer.notices
+        exported = await asked(link, ExportConversation(id="export", conversation=key))
+        assert "text 0" in str(exported)
+        assert "text 9999" in str(exported)
+
+
+async def told_of_answer(link: Link, key: str) -> TurnEnded:
+    """Say something and return how the answer to it ended."""
+    watch = WatchConversation(id="watch", conversation=key)
+    async with aclosing(link.request(watch)) as told:
+        async for message in told:
+            if isinstance(message, CaughtUp):
+                say = SendTurn(id="say", conversation=key, text="def f(x):", sampling=SAMPLING)
+                await asked(link, say)
+            if isinstance(message, TurnEnded):
+                return message
+    raise AssertionError("the answer has no end")
 
 
 def test_the_command_goes_on_with_the_last_conversation(daemon_home: Home) -> None:
