@@ -118,6 +118,17 @@ def _alternatives(groups: tuple[tuple[str, ...], ...]) -> dict[str, tuple[str, .
 
 _ALIKE = _alternatives(_CONFUSED)
 _INFLECTED = _alternatives(_FORMS)
+_OF_MANY, _OF_ONE = {"these", "those", "they", "we"}, {"this", "he", "she", "it"}
+_FOR_MANY = {
+    **{"is": "are", "was": "were", "has": "have", "does": "do"},
+    **{"isn't": "aren't", "wasn't": "weren't", "hasn't": "haven't", "doesn't": "don't"},
+}
+# The other forms stand there in questions and wishes too: "does it have", "as it were".
+_FOR_ONE = {"are": "is", "aren't": "isn't"}
+_NO_SUBJECT_BEHIND = {
+    *("of", "in", "on", "to", "for", "with", "by", "from", "like", "about", "than", "as", "at"),
+    *("and", "or", "behind", "under", "over", "before", "after", "around", "between", "without"),
+}
 _BEGINNINGS = ("un", "re", "sub", "non", "multi", "pre", "de", "auto", "meta", "super", "over")
 _TWICE_AT_EASE = {"that", "had", "very", "many", "so", "no", "is", "really", "bye", "far", "more"}
 _VOWEL_SOUND = re.compile(
@@ -144,10 +155,13 @@ def propose(sentence: Sentence, english: English, familiar: Collection[str]) -> 
         if not title:
             found += _casing(sentence, match, english, familiar)
         found += _forms(match, english)
+    last = ""
     for one, other in pairwise(words):
         between = sentence.text[one.end() : other.start()]
         if between.isspace():
             found += _pairs(one, other, english)
+            found += _verb(last, one, other)
+        last = one[0].lower() if between.isspace() else ""
     return list(dict.fromkeys(found))
 
 
@@ -286,6 +300,21 @@ def _pairs(one: re.Match[str], other: re.Match[str], english: English) -> Iterat
     rarer = min(english.how_frequent(first), english.how_frequent(second))
     if rarer < RARE and len(whole) > 4 and english.how_frequent(whole) > COMMON:
         yield Correction("spacing.split", one.start(), other.end(), _like(one[0], whole))
+
+
+def _verb(last: str, one: re.Match[str], other: re.Match[str]) -> Iterator[Correction]:
+    """Propose the verb's other form right behind a word that is its subject, if it is one.
+
+    Behind a preposition it is none: "one of these is", "things like this are".
+    """
+    subject, verb = one[0].lower(), other[0].lower().replace("’", "'")
+    right = None
+    if subject in _OF_MANY and last != "of":
+        right = _FOR_MANY.get(verb)
+    elif subject in _OF_ONE and last not in _NO_SUBJECT_BEHIND:
+        right = _FOR_ONE.get(verb)
+    if right:
+        yield Correction("agreement.verb", *other.span(), _like(other[0], right))
 
 
 _MANY_SPACES = re.compile(r"(?<=[\w,;:)])[ \t]{2,3}(?=[\w(`])")

@@ -38,6 +38,8 @@ def proposed(text, familiar=(), opens=True):
         ("article", "Wait for a hour or so.", "Wait for an hour or so."),
         ("agreement", "The values is returned here.", "The values are returned here."),
         ("agreement", "It return the number of them.", "It returns the number of them."),
+        ("agreement", "This are a test of it.", "This is a test of it."),
+        ("agreement", "Now they doesn't go there.", "Now they don't go there."),
         ("agreement", "Give these value to them.", "Give these values to them."),
         ("confused", "It is more then enough.", "It is more than enough."),
         ("confused", "Its a thing of its own.", "It's a thing of its own."),
@@ -60,6 +62,20 @@ def test_what_is_wrong_has_its_correction_among_the_proposals(rule, wrong, right
 def test_code_links_numbers_and_quoted_words_are_left_alone(text, words) -> None:
     for _, changed in proposed(text):
         assert all(word in changed for word in words)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "One of these is enough for it.",
+        "Things like this are told here.",
+        "Does it have a name or none?",
+        "The end of it are two words.",
+    ],
+)
+def test_what_stands_before_a_verb_is_not_always_its_subject(text) -> None:
+    kinds = [one.kind for one in corrections.propose(sentence(text), english.load(), set())]
+    assert "agreement.verb" not in kinds
 
 
 def test_a_familiar_word_is_spelt_as_it_should_be() -> None:
