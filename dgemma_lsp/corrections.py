@@ -127,7 +127,20 @@ _FOR_MANY = {
 _FOR_ONE = {"are": "is", "aren't": "isn't"}
 _NO_SUBJECT_BEHIND = {
     *("of", "in", "on", "to", "for", "with", "by", "from", "like", "about", "than", "as", "at"),
-    *("and", "or", "behind", "under", "over", "before", "after", "around", "between", "without"),
+    *(
+        "and",
+        "or",
+        "but",
+        "except",
+        "behind",
+        "under",
+        "over",
+        "before",
+        "after",
+        "around",
+        "between",
+        "without",
+    ),
 }
 _BEGINNINGS = ("un", "re", "sub", "non", "multi", "pre", "de", "auto", "meta", "super", "over")
 _TWICE_AT_EASE = {"that", "had", "very", "many", "so", "no", "is", "really", "bye", "far", "more"}
@@ -308,10 +321,12 @@ def _verb(last: str, one: re.Match[str], other: re.Match[str]) -> Iterator[Corre
     Behind a preposition it is none: "one of these is", "things like this are".
     """
     subject, verb = one[0].lower(), other[0].lower().replace("’", "'")
+    if last in _NO_SUBJECT_BEHIND:
+        return
     right = None
-    if subject in _OF_MANY and last != "of":
+    if subject in _OF_MANY:
         right = _FOR_MANY.get(verb)
-    elif subject in _OF_ONE and last not in _NO_SUBJECT_BEHIND:
+    elif subject in _OF_ONE:
         right = _FOR_ONE.get(verb)
     if right:
         yield Correction("agreement.verb", *other.span(), _like(other[0], right))

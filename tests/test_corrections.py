@@ -69,6 +69,10 @@ def test_code_links_numbers_and_quoted_words_are_left_alone(text, words) -> None
     [
         "One of these is enough for it.",
         "Things like this are told here.",
+        "Every file in these is read.",
+        "Something like those was tried.",
+        "A test for these does exist.",
+        "Nothing but these has changed.",
         "Does it have a name or none?",
         "The end of it are two words.",
     ],
