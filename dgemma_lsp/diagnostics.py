@@ -22,7 +22,9 @@ from dgemma_lsp.accepted import Accepted, add_to_project
 from dgemma_lsp.config import Proofread
 from dgemma_lsp.contact import Contact
 from dgemma_lsp.errors import DgemmaError
+from dgemma_lsp.ignores import Ignores
 from dgemma_lsp.proofreader import Doubt, Finding, Proofreader
+from dgemma_lsp.protocol import path_of
 
 PAUSE_S = 0.4  # without a key, before a changed document is read again
 TELL_S = 0.5  # between two times that an editor hears of more while the model is being asked
@@ -74,6 +76,7 @@ class Diagnostics:
         self._contact = contact
         self._accepted = accepted
         self._roots = roots
+        self._ignores = Ignores()
         self._tell = tell
         self._open: set[str] = set()  # by the names that the editor gives them
         self._watched: dict[str, _Watched] = {}
@@ -140,7 +143,13 @@ class Diagnostics:
     def _covers(self, uri: str) -> bool:
         language = self._ls.workspace.get_text_document(uri).language_id or ""
         chosen = language in self._options.languages or "*" in self._options.languages
-        return self._options.enabled and chosen and passages.covers(language)
+        wanted = self._options.enabled and chosen and passages.covers(language)
+        return wanted and not self._ignores.leave_out(path_of(uri), self._roots())
+
+    def _own_roots(self, uri: str) -> list[Path]:
+        """Return the folders of the workspace that hold a document; all of them if none does."""
+        path, roots = path_of(uri), self._roots()
+        return [root for root in roots if path and path.is_relative_to(root)] or roots
 
     def _begin(self, uri: str, watched: _Watched, pause_s: float) -> None:
         if watched.task:
@@ -160,7 +169,7 @@ class Diagnostics:
         doubts: list[Doubt] = []
         if self._covers(uri):
             # In a thread: a long document takes a second, and a key must not wait for that.
-            own = self._accepted.words(uri, self._roots())
+            own = self._accepted.words(uri, self._own_roots(uri))
             language = document.language_id or ""
             doubts = await asyncio.to_thread(self._proofreader.doubts, text, language, own)
         watched.known = _Known(text, version, doubts)
@@ -308,7 +317,7 @@ class Diagnostics:
 
     def _learn(self, uri: str, word: str) -> None:
         """Take a word for right in the whole project; without one, in the document."""
-        roots = self._roots()
+        roots = self._own_roots(uri)
         if roots:
             add_to_project(roots[0], word)
         else:

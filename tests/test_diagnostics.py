@@ -225,6 +225,16 @@ async def test_what_is_turned_off_is_not_told(folder: Path, options: Proofread) 
         assert await one.pull() == []
 
 
+async def test_a_file_that_the_workspace_leaves_out_is_not_read(folder: Path) -> None:
+    (folder / ".dgemmaignore").write_text("secret.md\n")
+    async with ScriptedDaemon(folder / "daemon.sock", judge), editor(folder) as one:
+        secret, open_to_all = ((folder / name).as_uri() for name in ("secret.md", "other.md"))
+        one.open(uri=secret)
+        one.open(uri=open_to_all)
+        await one.shows(lambda rules: rules == ["spelling"], open_to_all)
+        assert secret not in one.client.diagnostics
+
+
 async def test_a_source_file_is_read_in_its_comments_where_it_is_asked_for(folder: Path) -> None:
     config = msgspec.structs.replace(CONFIG, proofread=Proofread(languages=("*",)))
     async with (
