@@ -53,6 +53,16 @@ def test_nano_writes_a_docstring_into_the_file_which_still_runs(daemon_home: Hom
     assert bool(mean.__doc__) == (written.returncode == 0)
 
 
+def test_nano_mends_grammar_and_leaves_what_is_right(daemon_home: Home) -> None:
+    file = daemon_home.folder / "notes.md"
+    file.write_text("The value is returned by the the function `the the`.\n")
+    mended = run(daemon_home, "--mode", "grammar", file)
+    assert mended.stdout == "The value is returned by the function `the the`.\n", mended.stderr
+    file.write_text(mended.stdout)
+    assert run(daemon_home, "--mode", "grammar", "--in-place", file).returncode == 4
+    assert file.read_text() == mended.stdout
+
+
 def test_nano_goes_on_with_a_text_and_the_same_seed_gives_the_same(daemon_home: Home) -> None:
     file = daemon_home.folder / "half.py"
     file.write_text(CODE + "\n\ndef total(values):\n    return s")
