@@ -133,6 +133,21 @@ def test_the_gradients_reach_every_trained_weight(model, batch):
     assert without == []
 
 
+def test_the_gradients_are_those_of_transformers_modules(model, batch):
+    forward = TrainingForward(model, 64)
+    copies = forward.cast(torch.float32)
+    forward.losses(copies, batch, False, 1.0)[1].backward()
+    parts = [reference_logits(model, batch, r, n).logits[0] for r in range(2) for n in range(3)]
+    target = torch.from_numpy(batch.target).reshape(-1)
+    torch.nn.functional.cross_entropy(torch.cat(parts), target).backward()
+    expected = {name: p.grad for name, p in forward.params.items() if p.grad is not None}
+    model.zero_grad()
+    without_signal = {name for name in copies if name.startswith("self_conditioning")}
+    assert set(expected) | without_signal == set(copies)
+    for name in set(expected) - without_signal:
+        torch.testing.assert_close(copies[name].grad, expected[name], atol=1e-5, rtol=1e-3)
+
+
 TEXT = np.array([10, 11, 12, 13, 14, 15, 16, EOS, 18, 19])
 
 

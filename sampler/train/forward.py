@@ -6,7 +6,9 @@ and gates through `torch.compile`, one expert as a plain MLP, canvases as a batc
 prefix.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,11 +71,16 @@ def _rotate(x: Tensor, weight: Tensor, cos: Tensor, sin: Tensor, eps: float) -> 
 
 
 @torch.compile(dynamic=True)
-def _gate(both: Tensor) -> Tensor:
-    gate, up = both.float().chunk(2, dim=-1)
+def _gate(gate: Tensor, up: Tensor) -> Tensor:
+    gate32 = gate.float()
     # gelu_pytorch_tanh, with tanh(z) written as 2 sigmoid(2 z) - 1: one exponential, no tanh.
-    inner = 1.5957691216057308 * (gate + 0.044715 * gate * gate * gate)
-    return (gate * torch.sigmoid(inner) * up).to(both.dtype)
+    inner = 1.5957691216057308 * (gate32 + 0.044715 * gate32 * gate32 * gate32)
+    return (gate32 * torch.sigmoid(inner) * up.float()).to(gate.dtype)
+
+
+def _gated(x: Tensor, gate: Tensor, up: Tensor, down: Tensor) -> Tensor:
+    """Return a gated MLP, its halves multiplied apart: a join is slow to go back through."""
+    return F.linear(_gate(F.linear(x, gate), F.linear(x, up)), down)
 
 
 @dataclass(frozen=True)
@@ -91,17 +98,69 @@ def _added(hidden: Tensor, dtype: torch.dtype) -> Tensor:
     )
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, part: _Part) -> Tensor:
-    return _attend_all(q[:, part.rows], k[:, part.seen], v[:, part.seen], part.mask)
-
-
-def _attend_all(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-    """Attend plainly: q [H, n, hd], k and v [H, m, hd], mask [n, m] -> [H, n, hd].
+class _Attention(torch.autograd.Function):
+    """Attention of some windows, part by part, and the way back through it.
 
     A CPU multiplies matrices many times faster than its fused attention does, and the scores of so
-    few queries stay in its cache.
+    few queries stay in its cache. Written out, because autograd makes a zero tensor as long as the
+    window for each part of the keys that it goes back through.
     """
-    return torch.softmax(q @ k.transpose(-1, -2) + mask, -1) @ v
+
+    @staticmethod
+    def forward(
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, own_k: Tensor | None, own_v: Tensor | None,
+        plans: list[list[_Part]],
+    ) -> Tensor:  # fmt: skip
+        """Attend: q [B, H, T, hd] to k, v [B, H, L, hd], own_k, own_v [B, H, T, hd] or None."""
+        out, shares = torch.empty_like(q), []
+        for b, part in _each(plans):
+            keys, values = _seen(k, own_k, b, part), _seen(v, own_v, b, part)
+            scores = torch.baddbmm(part.mask, q[b][:, part.rows], keys.transpose(-1, -2))
+            shares.append(torch.softmax(scores, -1))
+            out[b][:, part.rows] = shares[-1] @ values
+        ctx.save_for_backward(q, k, v, own_k, own_v, *shares)
+        ctx.plans = plans
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of q, k, v, own_k and own_v."""
+        q, k, v, own_k, own_v, *shares = ctx.saved_tensors
+        grad_q = torch.empty_like(q)
+        grad_k, grad_v = torch.zeros_like(k), torch.zeros_like(v)
+        own = None if own_k is None else (torch.empty_like(own_k), torch.empty_like(own_v))
+        for (b, part), share in zip(_each(ctx.plans), shares, strict=True):
+            keys, values = _seen(k, own_k, b, part), _seen(v, own_v, b, part)
+            above = grad[b][:, part.rows]
+            scores = torch.ops.aten._softmax_backward_data(
+                above @ values.transpose(-1, -2), share, -1, share.dtype
+            )
+            grad_q[b][:, part.rows] = scores @ keys
+            of_keys = scores.transpose(-1, -2) @ q[b][:, part.rows]
+            of_values = share.transpose(-1, -2) @ above
+            before = part.seen.stop - part.seen.start
+            grad_k[b][:, part.seen] += of_keys[:, :before]
+            grad_v[b][:, part.seen] += of_values[:, :before]
+            if own is not None:  # only this part sees them
+                own[0][b][:, part.rows] = of_keys[:, before:]
+                own[1][b][:, part.rows] = of_values[:, before:]
+        return grad_q, grad_k, grad_v, *(own or (None, None)), None
+
+
+def _each(plans: list[list[_Part]]) -> Iterator[tuple[int, _Part]]:
+    return ((b, part) for b, parts in enumerate(plans) for part in parts)
+
+
+def _seen(shared: Tensor, own: Tensor | None, b: int, part: _Part) -> Tensor:
+    before = shared[b][:, part.seen]
+    return before if own is None else torch.cat((before, own[b][:, part.rows]), 1)
+
+
+def _attention(
+    q: Tensor, k: Tensor, v: Tensor, own: tuple[Tensor, Tensor] | None, plans: list[list[_Part]]
+) -> Tensor:
+    mixed: Tensor = _Attention.apply(q, k, v, *(own or (None, None)), plans)  # type: ignore[no-untyped-call]
+    return mixed
 
 
 class TrainingForward:
@@ -197,11 +256,8 @@ class TrainingForward:
         for index, sliding in enumerate(self.shape.sliding):
             q, k, v = self._qkv(w, index, x, position)
             cache.append((k, v))
-            rows = [
-                torch.cat([_attend(row_q, row_k, row_v, part) for part in plans[sliding]], 1)
-                for row_q, row_k, row_v in zip(q.unbind(), k.unbind(), v.unbind(), strict=True)
-            ]
-            x = self._rest(w, index, x, torch.stack(rows))
+            mixed = _attention(q, k, v, None, [plans[sliding]] * len(q))
+            x = self._rest(w, index, x, mixed)
         return _norm(x, w["norm.weight"], self.shape.eps), cache
 
     def decode(
@@ -225,25 +281,8 @@ class TrainingForward:
         }
         for index, sliding in enumerate(self.shape.sliding):
             q, k, v = self._qkv(w, index, x, positions)
-            rows = []
-            for b, parts in enumerate(plans[sliding]):
-                keys, values = cache[index][0][b], cache[index][1][b]
-                own = [[t[b][:, part.rows] for t in (q, k, v)] for part in parts]
-                rows.append(
-                    torch.cat(
-                        [
-                            _attend_all(
-                                mine,
-                                torch.cat((keys[:, part.seen], mine_k), 1),
-                                torch.cat((values[:, part.seen], mine_v), 1),
-                                part.mask,
-                            )
-                            for part, (mine, mine_k, mine_v) in zip(parts, own, strict=True)
-                        ],
-                        1,
-                    )
-                )
-            x = self._rest(w, index, x, torch.stack(rows))
+            mixed = _attention(q, *cache[index], (k, v), plans[sliding])
+            x = self._rest(w, index, x, mixed)
         return _norm(x, w["norm.weight"], self.shape.eps).view(-1, size, x.shape[-1])
 
     def _plan_causal(self, position: Tensor, sliding: bool, dtype: torch.dtype) -> list[_Part]:
@@ -305,12 +344,10 @@ class TrainingForward:
         out = F.linear(mixed.transpose(1, 2).flatten(2), w[at + "self_attn.o_proj.weight"])
         x = _add_norm(x, out, w[at + "post_attention_layernorm.weight"], eps)
         h = _norm(x, w[at + "pre_feedforward_layernorm.weight"], eps)
-        both = torch.cat((w[at + "mlp.gate_proj.weight"], w[at + "mlp.up_proj.weight"]))
-        dense = F.linear(_gate(F.linear(h, both)), w[at + "mlp.down_proj.weight"])
+        dense = _gated(h, *(w[f"{at}mlp.{name}_proj.weight"] for name in ("gate", "up", "down")))
         h = _norm(x, w[at + "pre_feedforward_layernorm_2.weight"], eps)
-        expert = F.linear(
-            _gate(F.linear(h, w[at + "experts.gate_up_proj"][0])), w[at + "experts.down_proj"][0]
-        )
+        gate, up = w[at + "experts.gate_up_proj"][0].chunk(2)
+        expert = _gated(h, gate, up, w[at + "experts.down_proj"][0])
         # One expert has all the weight of the router, so only its own scale is left.
         expert = expert * w[at + "router.per_expert_scale"]
         return _sum_norm(
@@ -326,9 +363,8 @@ class TrainingForward:
     def _self_condition(self, w: dict[str, Tensor], x: Tensor, soft: Tensor | None) -> Tensor:
         at, eps = "self_conditioning.", self.shape.eps
         if soft is not None:
-            both = torch.cat((w[at + "gate_proj.weight"], w[at + "up_proj.weight"]))
             h = _norm(soft, w[at + "pre_norm.weight"], eps)
-            x = x + F.linear(_gate(F.linear(h, both)), w[at + "down_proj.weight"])
+            x = x + _gated(h, *(w[f"{at}{name}_proj.weight"] for name in ("gate", "up", "down")))
         return _norm(x, torch.ones(x.shape[-1], device=x.device), eps)
 
     def logits(self, w: dict[str, Tensor], hidden: Tensor) -> Tensor:
