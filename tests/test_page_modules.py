@@ -239,3 +239,45 @@ def test_the_path_follows_the_head_and_what_is_missing_is_known() -> None:
 def test_an_answer_beside_another_is_known_to_both() -> None:
     told = run("conversation.js", TAKEN, *ASKED, turn(3, 1, state="writing", siblings=[2, 3]))
     assert told["siblings"] == [[1], [2, 3], [2, 3]]
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("bytes_", "told"),
+    [
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (999, "999 bytes"),
+        (1000, "1 kB"),
+        (51_499, "51 kB"),
+        (1_500_000, "1.5 MB"),
+    ],
+)
+def test_sizes_are_told_as_a_person_reads_them(bytes_: int, told: str) -> None:
+    assert run("text_file.js", "m.size(...given)", bytes_) == told
+
+
+@pytest.mark.parametrize(
+    ("name", "language"),
+    [("a.py", "py"), ("x.tar.GZ", "gz"), ("Makefile", ""), (".env", "env"), ("a.b c", "")],
+)
+def test_a_fence_names_the_ending_of_a_file(name: str, language: str) -> None:
+    assert run("text_file.js", "m.language(...given)", name) == language
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ([0x68, 0xC3, 0xA9, 0x09, 0x0A, 0x1B], "hé\t\n\x1b"),  # logs have escapes
+        ([0xEF, 0xBB, 0xBF, 0x61], "a"),  # a byte order mark
+        ([0xE9], "refused: a.txt is no text in UTF-8"),
+        ([0x61, 0x00], "refused: a.txt is no text"),
+        ([0x7F], "refused: a.txt is no text"),
+    ],
+)
+def test_what_is_no_text_is_told_from_text(given: list[int], text: str) -> None:
+    read = "(() => { try { return m.decoded('a.txt', Uint8Array.from(given[0])) }"
+    read += " catch (error) { return `refused: ${error.message}` } })()"
+    assert run("text_file.js", read, given) == text

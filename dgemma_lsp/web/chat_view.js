@@ -8,8 +8,9 @@
  * @typedef {import("./link.js").Link} Link
  */
 
+import { Attachments, takeDropped } from "./attachments.js";
 import { Conversation } from "./conversation.js";
-import { askLine, askWhether } from "./dialog.js";
+import { askLine, askText, askWhether } from "./dialog.js";
 import { announce, button, byId, make, tell } from "./dom.js";
 import { drawTurn, drawWriting } from "./turn_view.js";
 
@@ -31,6 +32,8 @@ export class ChatView {
     this.drawn = new Map();
     this.editing = 0;
     this.sending = false;
+    this.system = ""; // of a conversation that is not begun yet
+    this.attached = new Attachments();
     this.wanted = false; // a drawing
     this.still = matchMedia("(prefers-reduced-motion: reduce)");
     this.turns = byId("turns", HTMLElement);
@@ -47,6 +50,7 @@ export class ChatView {
       void this.send();
     });
     byId("stop", HTMLButtonElement).addEventListener("click", () => this.stop());
+    this.#takeFiles();
   }
 
   /** The answer that is being written, 0 where there is none. */
@@ -106,15 +110,46 @@ export class ChatView {
 
   async send() {
     const text = this.message.value;
+    const attachments = this.attached.files;
     if (!text.trim() || this.writing || this.sending) return;
     this.sending = true;
     await this.#try(async () => {
       const key = this.conversation.key || (await this.#begin());
-      await this.#once({ type: "send_turn", conversation: key, text });
+      await this.#once({ type: "send_turn", conversation: key, text, attachments });
       if (this.message.value === text) this.message.value = "";
+      this.attached.remove(attachments);
       fit(this.message);
     });
     this.sending = false;
+  }
+
+  /** Have the system's dialog choose files for the next message. */
+  attach() {
+    byId("files", HTMLInputElement).click();
+  }
+
+  /** Files come from the system's dialog, from the clipboard, and by being dropped. */
+  #takeFiles() {
+    const chooser = byId("files", HTMLInputElement);
+    const composer = byId("composer", HTMLFormElement);
+    const take = async (/** @type {File[]} */ files) => {
+      await this.#try(() => this.attached.add(files));
+      this.message.focus();
+    };
+    composer.insertBefore(this.attached.element, this.message.parentElement);
+    this.attached.element.addEventListener("empty", () => this.message.focus());
+    byId("attach", HTMLButtonElement).addEventListener("click", () => this.attach());
+    chooser.addEventListener("change", () => {
+      void take([...(chooser.files ?? [])]);
+      chooser.value = ""; // the same file chosen once more is a change
+    });
+    this.message.addEventListener("paste", (event) => {
+      const files = [...(event.clipboardData?.files ?? [])];
+      if (!files.length) return;
+      event.preventDefault();
+      void take(files);
+    });
+    takeDropped(byId("chat", HTMLElement), (files) => void take(files));
   }
 
   stop() {
@@ -142,6 +177,19 @@ export class ChatView {
     const title = await askLine("Rename this conversation", about.title);
     if (title === null || title === about.title) return;
     await this.#try(() => this.link.ask({ type: "change_conversation", conversation: key, title }));
+  }
+
+  /** Ask for what the model is told before all that is said. */
+  async instruct() {
+    const { key, about } = this.conversation;
+    const known = about ? (about.system ?? "") : this.system;
+    const system = await askText("Instructions for the model", known, "Read before each answer, from the next one on. Empty: chat.system of the configuration.");
+    if (system === null || system.trim() === known || key !== this.conversation.key) return;
+    await this.#try(async () => {
+      if (key) await this.link.ask({ type: "change_conversation", conversation: key, system: system.trim() });
+      else this.system = system.trim();
+    });
+    this.plan();
   }
 
   async remove() {
@@ -182,7 +230,8 @@ export class ChatView {
 
   /** @returns {Promise<string>} the key of a new conversation, which is open then */
   async #begin() {
-    const [{ conversation }] = await this.link.ask({ type: "new_conversation" });
+    const [{ conversation }] = await this.link.ask({ type: "new_conversation", system: this.system || null });
+    this.system = "";
     this.conversation = new Conversation(conversation.conversation);
     this.conversation.about = conversation;
     this.follow();
@@ -279,11 +328,15 @@ export class ChatView {
 
   #drawActions() {
     const actions = byId("about", HTMLElement);
-    const wanted = this.conversation.about ? "shown" : "";
+    const system = this.conversation.about ? this.conversation.about.system : this.system;
+    const told = byId("system", HTMLElement);
+    told.hidden = !system;
+    told.textContent = system ? `Instructions: ${system}` : "";
+    const wanted = this.conversation.about ? "all" : "few";
     if (actions.dataset.shown === wanted) return;
     actions.dataset.shown = wanted;
-    actions.replaceChildren();
-    if (!wanted) return;
+    actions.replaceChildren(button("Instructions", () => void this.instruct(), "Instructions for the model"));
+    if (wanted === "few") return;
     actions.append(
       button("Rename", () => void this.rename(), "Rename this conversation"),
       button("Export .md", () => void this.export("markdown"), "Export .md, as it is shown"),
@@ -355,6 +408,8 @@ export class ChatView {
   #editor(turn) {
     const field = make("textarea", { rows: "3", "aria-label": "Your message, anew" });
     field.value = turn.text;
+    const attached = new Attachments(turn.attachments);
+    attached.element.addEventListener("empty", () => field.focus());
     const close = () => {
       this.editing = 0;
       this.drawn.delete(turn.turn);
@@ -362,7 +417,7 @@ export class ChatView {
     };
     const save = async () => {
       if (!field.value.trim()) return;
-      const message = { type: "edit_turn", conversation: this.conversation.key, turn: turn.turn, text: field.value };
+      const message = { type: "edit_turn", conversation: this.conversation.key, turn: turn.turn, text: field.value, attachments: attached.files };
       await this.#try(() => this.#once(message).then(close));
     };
     field.addEventListener("keydown", (event) => {
@@ -386,6 +441,7 @@ export class ChatView {
       "article",
       { class: "turn user", "data-turn": `${turn.turn}` },
       make("h2", { class: "who" }, "You"),
+      attached.element,
       field,
       make("div", { class: "actions" }, submit, button("Cancel", close)),
     );

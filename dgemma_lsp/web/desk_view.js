@@ -6,9 +6,11 @@
  * @typedef {{text: string, told: boolean, left: number}} Variant
  */
 
+import { takeDropped } from "./attachments.js";
 import { points } from "./conversation.js";
 import { diff } from "./diff.js";
 import { announce, button, byId, copyButton, make, tell } from "./dom.js";
+import { read } from "./text_file.js";
 
 const NEEDS = /** @type {Record<string, string>} */ ({
   to: "Into which language",
@@ -33,6 +35,7 @@ export class DeskView {
     this.asking = null;
     this.text.value = sessionStorage.getItem("desk") ?? "";
     this.text.addEventListener("input", () => sessionStorage.setItem("desk", this.text.value));
+    takeDropped(this.text, (files) => void this.#read(files));
     this.mode.addEventListener("change", () => this.#choose());
     this.strength.addEventListener("input", () => this.#tellStrength());
     byId("desk-form", HTMLFormElement).addEventListener("submit", (event) => {
@@ -41,6 +44,25 @@ export class DeskView {
     });
     byId("desk-stop", HTMLButtonElement).addEventListener("click", () => this.stop());
     this.undo.addEventListener("click", () => this.#take(this.before));
+  }
+
+  /**
+   * Put what stands in files where the cursor is.
+   * @param {File[]} files
+   */
+  async #read(files) {
+    try {
+      for (const file of files) {
+        const { text, language } = await read(file);
+        this.text.setRangeText(text, this.text.selectionStart, this.text.selectionEnd, "end");
+        const kind = /** @type {Record<string, string>} */ ({ py: "python", md: "markdown", markdown: "markdown" })[language];
+        byId("desk-language", HTMLSelectElement).value = kind ?? "plaintext";
+      }
+      tell(this.error, "");
+    } catch (error) {
+      tell(this.error, readable(error));
+    }
+    sessionStorage.setItem("desk", this.text.value);
   }
 
   /** Ask which modes there are, once. */

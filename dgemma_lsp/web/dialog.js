@@ -10,7 +10,21 @@ import { byId, make } from "./dom.js";
  */
 export function askLine(title, value) {
   const field = make("input", { type: "text", value, "aria-label": title, maxlength: "200" });
-  return open(title, field, "Save").then((yes) => (yes ? field.value : null));
+  return open(title, field, "Save", field).then((yes) => (yes ? field.value : null));
+}
+
+/**
+ * Ask for a text of some lines.
+ * @param {string} title
+ * @param {string} value what stands there at first
+ * @param {string} hint
+ * @returns {Promise<string | null>} null where the person gives it up
+ */
+export function askText(title, value, hint) {
+  const field = make("textarea", { rows: "6", "aria-label": title });
+  field.value = value;
+  const content = make("div", {}, field, make("p", { class: "hint" }, hint));
+  return open(title, content, "Save", field).then((yes) => (yes ? field.value : null));
 }
 
 /**
@@ -37,9 +51,10 @@ export function show(title, content) {
  * @param {string} title
  * @param {HTMLElement} content
  * @param {string} action empty: there is nothing to do but close it
+ * @param {HTMLInputElement | HTMLTextAreaElement | null} field what is filled in
  * @returns {Promise<boolean>} whether the action was chosen
  */
-function open(title, content, action) {
+function open(title, content, action, field = null) {
   const dialog = byId("dialog", HTMLDialogElement);
   const actions = make("div", { class: "actions" });
   const close = make("button", { type: "submit", value: "", autofocus: true }, action ? "Cancel" : "Close");
@@ -50,10 +65,8 @@ function open(title, content, action) {
   dialog.replaceChildren(form);
   dialog.returnValue = "";
   dialog.showModal();
-  if (content instanceof HTMLInputElement) {
-    content.focus();
-    content.select();
-  }
+  field?.focus();
+  field?.select();
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
   });

@@ -1,5 +1,6 @@
 /** The page: brings its parts together, and goes where the address says. */
 
+import { keepPage } from "./attachments.js";
 import { ChatView } from "./chat_view.js";
 import { DeskView } from "./desk_view.js";
 import { announce, byId, tell } from "./dom.js";
@@ -150,6 +151,8 @@ const shortcuts = {
   J: { text: "the next conversation of the list", act: () => goBeside(1) },
   K: { text: "the one before", act: () => goBeside(-1) },
   M: { text: "go to the message", act: () => byId("message", HTMLElement).focus() },
+  A: { text: "attach files to the message", act: () => chat.attach() },
+  I: { text: "instructions for the model", act: () => void chat.instruct() },
   Q: { text: "edit your last message", act: () => chat.edit() },
   R: { text: "answer the last message once more", act: () => chat.regenerate() },
   W: { text: "to the writing desk, and back", act: () => go(location.hash === "#/write" ? `#/c/${list.open}` : "#/write") },
@@ -169,6 +172,7 @@ byId("close-side", HTMLElement).addEventListener("click", leaveSide);
 byId("list", HTMLElement).addEventListener("click", () => showSide(false));
 byId("try-now", HTMLElement).addEventListener("click", () => link.tryNow());
 addEventListener("hashchange", route);
+keepPage();
 
 const refused = await enter();
 if (refused) locked(refused);

@@ -10,6 +10,7 @@
 
 import { draw } from "./answer_view.js";
 import { button, copyButton, make } from "./dom.js";
+import { bytes, size } from "./text_file.js";
 
 /**
  * Draw a turn that is not being written.
@@ -25,7 +26,7 @@ export function drawTurn(turn, frames, busy, acts) {
   const body = make("div", { class: "body" }, ...(asked ? [turn.text] : drawAnswer(turn)));
   article.append(
     make("h2", { class: "who" }, asked ? "You" : turn.model || "Answer"),
-    ...(turn.attachments ?? []).map(({ name }) => make("p", { class: "hint" }, `Attached: ${name}`)),
+    ...attachments(turn),
     ...notices(turn),
     body,
     ...remarks(turn),
@@ -65,6 +66,16 @@ export function drawWriting(turn, still) {
     progress.textContent = frame.step ? `Writing: block ${frame.block + 1}, step ${frame.step}` : "Writing …";
   };
   return { element, update };
+}
+
+/**
+ * What went with a question, to be looked at.
+ * @param {Turn} turn
+ */
+function attachments(turn) {
+  return (turn.attachments ?? []).map(({ name, text }) =>
+    make("details", { class: "attached" }, make("summary", {}, make("span", { class: "name" }, name), make("span", { class: "hint" }, size(bytes(text)))), make("pre", {}, text)),
+  );
 }
 
 /** @param {Turn} turn */

@@ -6,7 +6,7 @@
  * @typedef {{prompt_tokens?: number, tokens?: number, steps?: number, total_ms?: number,
  *   tokens_per_s?: number, tokens_per_step?: number}} Usage
  * @typedef {{turn: number, role: "user" | "assistant", text: string, parent?: number,
- *   attachments?: {name: string}[], siblings?: number[], state?: string, reason?: string,
+ *   attachments?: import("./text_file.js").Attachment[], siblings?: number[], state?: string, reason?: string,
  *   message?: string, notices?: string[], blocks?: number, model?: string,
  *   usage?: Usage | null}} Turn
  *

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from cable import cable
 from home import PATIENCE_S, Home, until
-from playwright.sync_api import Browser, BrowserContext, expect
+from playwright.sync_api import Browser, BrowserContext, FilePayload, expect
 from real_page import Visit, chromium, context, kept_answer, link
 
 from dgemma_lsp.chat_link import read_endpoint
@@ -170,6 +170,112 @@ def test_the_list_is_searched_renamed_branched_exported_and_shortened(
         expect(one.page.locator("#list li")).to_have_count(1)
         expect(one.page.locator("#list a")).to_have_attribute("href", f"#/c/{first}")
         assert branch not in one.page.url
+
+
+def files_in(*files: tuple[str, bytes]) -> list[FilePayload]:
+    return [{"name": name, "mimeType": "", "buffer": data} for name, data in files]
+
+
+# What a browser does when files are dropped or pasted, which no driver can do by itself.
+HANDED_IN = """(element, [kind, files]) => {
+  const handed = new DataTransfer();
+  for (const [name, text] of files) handed.items.add(new File([text], name));
+  const carries = kind === 'paste' ? 'clipboardData' : 'dataTransfer';
+  const made = kind === 'paste' ? ClipboardEvent : DragEvent;
+  const options = { bubbles: true, cancelable: true, [carries]: handed };
+  return !element.dispatchEvent(new made(kind, options));
+}"""
+
+
+def test_files_are_attached_shown_taken_away_and_kept_with_an_edited_message(
+    browser: Browser, home: Home
+) -> None:
+    with visit(browser, home) as one:
+        chips = one.page.get_by_role("list", name="Attached files")
+        with one.page.expect_file_chooser() as chooser:
+            one.press("Attach files")
+        code = b"def area(width, height):\n    return width * height\n"
+        chooser.value.set_files(files_in(("area.py", code), ("gone.md", "Käse 😀".encode())))
+        expect(chips.get_by_role("listitem")).to_have_count(2)
+        expect(one.page.get_by_label("Your message", exact=True)).to_be_focused()
+        one.press("Remove gone.md")
+        expect(chips.get_by_role("listitem")).to_have_count(1)
+        assert one.said()[-1] == "gone.md is not attached any more"
+        one.ask("What does it do?")
+        one.answered()
+        expect(chips).to_be_hidden()
+        attached = one.page.locator(".turn.user details")
+        attached.locator("summary").click()
+        expect(attached.locator("pre")).to_have_text(code.decode())
+
+        one.press("Edit your message")
+        expect(one.page.locator(".turn.user .chips")).to_contain_text("area.py")
+        one.page.get_by_label("Your message, anew").fill("And the perimeter?")
+        one.press("Send the edited message")
+        one.answered()
+        expect(attached.locator("summary")).to_contain_text("area.py")
+        expect(one.page.get_by_label("wording 2 of 2")).to_be_visible()
+        one.press("Edit your message")
+        one.press("Remove area.py")
+        one.press("Send the edited message")
+        expect(one.page.get_by_label("wording 3 of 3")).to_be_visible()
+        one.answered()
+        expect(attached).to_have_count(0)
+
+
+def test_what_is_dropped_or_pasted_is_attached_and_what_is_no_text_is_refused(
+    browser: Browser, home: Home
+) -> None:
+    with visit(browser, home) as one:
+        chips = one.page.get_by_role("list", name="Attached files").get_by_role("listitem")
+        turns = one.page.locator("#turns")
+        assert turns.evaluate(HANDED_IN, ["drop", [["a.py", "x = 1\n"]]])
+        expect(chips).to_have_text(["a.py6 bytes✕"])
+        field = one.page.get_by_label("Your message", exact=True)
+        assert field.evaluate(HANDED_IN, ["paste", [["b.py", "y"], ["a.py", "x = 22\n"]]])
+        expect(chips).to_have_text(["b.py1 byte✕", "a.py7 bytes✕"])
+        for name, data, why in [
+            ("photo.png", b"\x89PNG\r\n\x1a\n\x00", "photo.png is no text in UTF-8"),
+            ("zero.bin", b"a\0b", "zero.bin is no text"),
+            ("big.log", b"x" * 1_600_000, "big.log has 1.6 MB; a message takes 1.5 MB at most"),
+        ]:
+            one.page.locator("#files").set_input_files(files_in((name, data)))
+            expect(one.page.locator("#chat-error")).to_have_text(f"Not attached: {why}.")
+        expect(chips).to_have_count(2)
+        one.ask("And now?")
+        one.answered()
+        expect(one.page.locator("#chat-error")).to_be_hidden()
+        expect(one.page.locator(".turn.user summary")).to_have_count(2)
+
+        one.page.get_by_role("link", name="Writing desk").click()
+        text = one.page.get_by_label("Your text")
+        assert text.evaluate(HANDED_IN, ["drop", [["area.py", "def area():\n"]]])
+        expect(text).to_have_value("def area():\n")
+        expect(one.page.get_by_label("Kind of text")).to_have_value("python")
+        tabs = one.page.locator(".tabs")
+        assert tabs.evaluate(HANDED_IN, ["drop", [["lost.py", ""]]]), "the browser would leave"
+
+
+def test_the_model_is_instructed_before_and_within_a_conversation(
+    browser: Browser, home: Home
+) -> None:
+    with visit(browser, home) as one:
+        told = one.page.locator("#system")
+        for instructions in ("Answer in French.", "Answer in Latin."):
+            one.press("Instructions for the model")
+            one.page.get_by_role("dialog").get_by_role("textbox").fill(instructions)
+            one.press("Save")
+            expect(told).to_have_text(f"Instructions: {instructions}")
+            one.ask(QUESTION)
+            one.answered()
+        one.page.reload()
+        expect(told).to_have_text("Instructions: Answer in Latin.")
+        one.press("Instructions for the model")
+        one.page.get_by_role("dialog").get_by_role("textbox").fill("")
+        one.press("Save")
+        expect(told).to_be_hidden()
+        one.page.keyboard.press("Alt+n")
+        expect(told).to_be_hidden()
 
 
 def test_a_reload_finds_the_conversation_even_while_it_is_written(
