@@ -44,6 +44,12 @@ class Progress(Struct, frozen=True, tag="progress"):
     of: int
 
 
+class Parts(Struct, frozen=True, tag="parts"):
+    """The text in its parts, of which drafts replace those that are not kept; comes first."""
+
+    parts: list[wire.Part]
+
+
 class Variant(Struct, frozen=True):
     """The whole text as a variant would have it, or with `told` what is only said of it."""
 
@@ -64,6 +70,9 @@ class Failure(Struct, frozen=True, tag="failed"):
     message: str
 
 
+Line = Parts | Progress | rewriter.Drafted | Variants | Failure
+
+
 class Desk:
     """Serves the desk of one daemon, which is found as `config` and `paths` say."""
 
@@ -77,15 +86,15 @@ class Desk:
         return http_errors.as_json({"model": model, "modes": told})
 
     async def write(self, request: web.Request) -> web.StreamResponse:
-        """Answer with a line for each part that is written, and one for the end."""
+        """Answer with lines of what is being written and how far it is, and one for the end."""
         wanted, way = _planned(await request.read())
         answer = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await answer.prepare(request)
-        lines: asyncio.Queue[Progress | Variants | Failure] = asyncio.Queue()
+        lines: asyncio.Queue[Line] = asyncio.Queue()
         writing_it = asyncio.create_task(self._write(wanted, way, lines))
         try:
-            line: Progress | Variants | Failure = Progress(0, 0)
-            while isinstance(line, Progress):
+            line: Line = Progress(0, 0)
+            while not isinstance(line, Variants | Failure):
                 line = await lines.get()
                 await answer.write(_encoder.encode(line) + b"\n")
         finally:
@@ -95,14 +104,10 @@ class Desk:
         await answer.write_eof()
         return answer
 
-    async def _write(
-        self,
-        wanted: Wanted,
-        way: writing.Way,
-        lines: "asyncio.Queue[Progress | Variants | Failure]",
-    ) -> None:
-        """Put what happens into `lines`, the last of which is no Progress."""
+    async def _write(self, wanted: Wanted, way: writing.Way, lines: "asyncio.Queue[Line]") -> None:
+        """Put what happens into `lines`, the last of which is Variants or Failure."""
         try:
+            lines.put_nowait(Parts(writing.parts(way)))
             link = await client.connect(self._config, self._paths, start=False)
             try:
                 written = await rewriter.write(
@@ -111,6 +116,7 @@ class Desk:
                     variants=wanted.variants,
                     sampling=wire.Sampling(seed=wanted.seed),
                     hear=lambda done, of: lines.put_nowait(Progress(done, of)),
+                    see=lines.put_nowait,
                 )
             finally:
                 await link.close()

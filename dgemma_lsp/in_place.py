@@ -9,7 +9,7 @@ import re
 import textwrap
 from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any
 
 from msgspec import Struct
@@ -89,6 +89,17 @@ class InPlace:
             )
             for one in self._stretches
         ]
+
+    def parts(self) -> list[wire.Part]:
+        """Return the parts of all requests, with what stands between two requests kept."""
+        found: list[wire.Part] = []
+        begins = [stretch.runs[0].start for stretch in self._stretches[1:]]
+        for stretch, begin in zip_longest(self._stretches, begins):
+            *row, last = self._row(stretch)
+            between = self.task.text[stretch.runs[-1].end : begin] if begin is not None else ""
+            found += [wire.Part(piece.lead + piece.text, piece.kept) for piece in row]
+            found.append(wire.Part(last.text + between, kept=True))
+        return found
 
     def written(self, answers: Sequence[Sequence[str]]) -> Written:
         """Return what comes of the answers: for each request the texts of its parts."""

@@ -45,6 +45,11 @@ def plan(task: Task) -> "Way":
     return InPlace(task)
 
 
+def parts(way: Way) -> list[wire.Part]:
+    """Return the text in the parts that are written one by one; none where it is written anew."""
+    return way.parts() if isinstance(way, InPlace) else []
+
+
 # -- a hole ----------------------------------------------------------------------------------------
 
 

@@ -41,12 +41,33 @@ async def test_the_desk_tells_the_modes_and_what_a_model_cannot_do(paths: Paths)
 async def test_variants_come_after_how_far_they_are(paths: Paths) -> None:
     async with serving(paths), visitor(paths) as session:
         await enter(session, await link(session, paths))
-        *progress, last = await write(session, mode="explain", text="/echo It does this.")
-    assert progress and {line["type"] for line in progress} == {"progress"}
+        first, *others, last = await write(session, mode="explain", text="/echo It does this.")
+    assert first == {"type": "parts", "parts": []}
+    assert {line["type"] for line in others} == {"draft", "progress"}
     (variant,) = last["variants"]
     assert last["type"] == "variants"
     assert "It does this." in variant.pop("text")
     assert variant == {"told": True, "left": 0}
+
+
+async def test_what_is_written_is_seen_on_the_way_to_it(paths: Paths) -> None:
+    async with serving(paths), visitor(paths) as session:
+        await enter(session, await link(session, paths))
+        *lines, _ = await write(session, mode="explain", text="/echo It does this.")
+    drafts = [line for line in lines if line["type"] == "draft"]
+    assert {draft["variant"] for draft in drafts} == {0}
+    assert [draft["part"] for draft in drafts if draft["final"]] == list(range(len(drafts)))
+    assert "It does this." in "".join(draft["text"] for draft in drafts)
+
+
+async def test_the_parts_of_a_text_come_before_their_drafts(paths: Paths) -> None:
+    async with serving(paths), visitor(paths) as session:
+        await enter(session, await link(session, paths))
+        body = {"mode": "shorten", "text": "a `b` c", "start": 0, "end": 7}
+        async with session.post("/page/write", json=body) as answer:
+            parts = json.loads(await answer.content.readline())
+    kept = [{"text": text, "kept": True} for text in (" `b`", "")]
+    assert parts == {"type": "parts", "parts": [{"text": "a"}, kept[0], {"text": " c"}, kept[1]]}
 
 
 async def test_only_the_selection_is_rewritten(paths: Paths) -> None:

@@ -192,6 +192,16 @@ def test_a_long_text_is_several_requests():
     assert rewritten(way, lambda _: "X") == text.replace("some words in a row", "X")
 
 
+def test_the_parts_of_all_requests_are_the_whole_text_with_what_is_between_them():
+    text = "\n\n".join(["- some `words` in a row"] * (CHARS // 8))
+    way = in_place(text)
+    whole = way.parts()
+    assert "".join(part.text for part in whole) == text.removeprefix("- ")
+    of_requests = [part for job in parts(way) for part in job]
+    assert [part.kept for part in whole] == [part.kept for part in of_requests]
+    assert [one for one in whole if not one.kept] == [one for one in of_requests if not one.kept]
+
+
 def test_comments_are_rewritten_and_code_is_not():
     code = "# a comment that\n# is long\nx = '# no'  # nor this\n    # but this\n"
     new = rewritten(in_place(code, "python"), lambda text: "new words are here now")

@@ -13,7 +13,7 @@ from dgemma_lsp.config import Config, Paths
 from dgemma_lsp.errors import ModelFailed, UserError
 from dgemma_lsp.in_place import CHARS
 from dgemma_lsp.modes import Task
-from dgemma_lsp.writing import Way, plan
+from dgemma_lsp.writing import Way, parts, plan
 
 __all__ = ["paths"]
 
@@ -79,6 +79,61 @@ async def test_variants_of_a_hole_are_candidates_of_one_request(paths: Paths) ->
         (job,) = await daemon.heard_of(wire.Complete)
     assert texts == ["x = text 0", "x = text 1", "x = text 2"]
     assert job.candidates == 3
+
+
+async def test_what_is_being_written_is_seen_in_the_place_of_its_part(paths: Paths) -> None:
+    async def in_steps(message: wire.Request, send: Any) -> None:
+        assert isinstance(message, wire.Rewrite) and message.drafts
+        id, (first, kept, last, end) = message.id, message.parts
+        assert (first.text, kept.text, last.text, end.text) == ("a", " `b`", " c", "")
+        await send(wire.Draft(id=id, block=0, step=1, text="A B", stable=1))
+        await send(wire.Block(id=id, block=0, text="A", steps=2))
+        await send(wire.Block(id=id, block=1, text=kept.text))
+        await send(wire.Draft(id=id, block=2, step=2, text="  CD", stable=3))
+        await send(wire.Block(id=id, block=2, text="C", steps=2))
+        await send(wire.Block(id=id, block=3, text=""))
+        await send(wire.Done(id=id, reason="settled"))
+
+    seen: list[rewriter.Drafted] = []
+    wanted = way(text="a `b` c")
+    async with linked(paths, in_steps) as (link, _):
+        await write(link, wanted, 2, see=seen.append)
+    for variant in (0, 1):
+        assert [one for one in seen if one.variant == variant] == [
+            rewriter.Drafted(variant, 0, 1, "A B", 1, final=False),
+            rewriter.Drafted(variant, 0, 2, "A", 1, final=True),
+            rewriter.Drafted(variant, 2, 2, " CD", 2, final=False),
+            rewriter.Drafted(variant, 2, 2, " C", 2, final=True),
+        ]
+
+
+async def test_the_parts_of_later_requests_come_behind_those_of_the_first(paths: Paths) -> None:
+    text = "\n\n".join(["some words in a row"] * (CHARS // 8))
+    seen: list[rewriter.Drafted] = []
+    async with linked(paths) as (link, daemon):
+        await write(link, way(text=text), see=seen.append)
+        assert len(await daemon.heard_of(wire.Rewrite, 3)) == 3
+    free = [number for number, part in enumerate(parts(way(text=text))) if not part.kept]
+    assert len(free) == CHARS // 8
+    assert sorted((one.part, one.text) for one in seen) == [
+        (number, "SOME WORDS IN A ROW") for number in free
+    ]
+
+
+async def test_the_drafts_of_a_hole_are_those_of_its_candidates(paths: Paths) -> None:
+    async def in_steps(message: wire.Request, send: Any) -> None:
+        assert isinstance(message, wire.Complete) and message.drafts
+        for number in range(message.candidates):
+            draft = wire.Draft(
+                id=message.id, block=0, step=1, text="tex", stable=2, candidate=number
+            )
+            await send(draft)
+        await in_capitals(message, send)
+
+    seen: list[rewriter.Drafted] = []
+    async with linked(paths, in_steps) as (link, _):
+        await write(link, way("continue", "x = "), 2, see=seen.append)
+    assert seen == [rewriter.Drafted(n, 0, 1, "tex", 2, final=False) for n in (0, 1)]
 
 
 async def test_it_is_told_how_many_parts_are_done(paths: Paths) -> None:

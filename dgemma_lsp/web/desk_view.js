@@ -8,8 +8,10 @@
 
 import { takeDropped } from "./attachments.js";
 import { points } from "./conversation.js";
+import { DeskDrafts } from "./desk_drafts.js";
 import { diff } from "./diff.js";
 import { announce, button, byId, copyButton, make, tell } from "./dom.js";
+import { replay } from "./replay.js";
 import { read } from "./text_file.js";
 
 const NEEDS = /** @type {Record<string, string>} */ ({
@@ -33,6 +35,8 @@ export class DeskView {
     this.before = "";
     /** @type {AbortController | null} */
     this.asking = null;
+    this.drafts = new DeskDrafts([]);
+    this.still = matchMedia("(prefers-reduced-motion: reduce)");
     this.text.value = sessionStorage.getItem("desk") ?? "";
     this.text.addEventListener("input", () => sessionStorage.setItem("desk", this.text.value));
     takeDropped(this.text, (files) => void this.#read(files));
@@ -115,6 +119,7 @@ export class DeskView {
   #begin(asking) {
     this.asking = asking;
     tell(this.error, "");
+    this.drafts = new DeskDrafts([]);
     this.variants.replaceChildren();
     this.progress.textContent = "Writing …";
     this.#buttons();
@@ -122,6 +127,7 @@ export class DeskView {
 
   #end() {
     this.asking = null;
+    this.drafts.element.remove(); // where nothing came of them
     this.progress.textContent = "";
     this.#buttons();
   }
@@ -168,8 +174,16 @@ export class DeskView {
    */
   #hear(line, text) {
     if (line.type === "progress" && line.of) this.progress.textContent = `${line.done} of ${line.of} parts are written`;
+    if (line.type === "parts") this.drafts = new DeskDrafts(line.parts);
+    if (line.type === "draft") this.#draft(/** @type {any} */ (line));
     if (line.type === "failed") tell(this.error, line.message);
     if (line.type === "variants") this.#show(line.variants, text);
+  }
+
+  /** @param {import("./desk_drafts.js").Draft} draft */
+  #draft(draft) {
+    this.drafts.take(draft, this.still.matches);
+    if (!this.drafts.element.isConnected) this.variants.replaceChildren(this.drafts.element);
   }
 
   /**
@@ -183,7 +197,9 @@ export class DeskView {
       tell(this.error, kept ? "The text stays as it is: the new one would change its structure." : "The text stays as it is: the model wrote nothing else.");
       return;
     }
-    this.variants.replaceChildren(...worth.map((one, index) => this.#card(one, text, index + 1)));
+    const cards = make("div", { class: "variants" }, ...worth.map((one, index) => this.#card(one, text, index + 1)));
+    this.variants.replaceChildren(cards);
+    if (this.drafts.seen.length > 1) this.variants.append(settling(this.drafts, cards));
     announce(worth.length === 1 ? "One variant is written" : `${worth.length} variants are written`);
   }
 
@@ -245,6 +261,21 @@ export class DeskView {
     byId("desk-strength-told", HTMLOutputElement).textContent = told;
     this.strength.setAttribute("aria-valuetext", told);
   }
+}
+
+/**
+ * A slider over what was seen while the variants were written; at its end they stand themselves.
+ * @param {DeskDrafts} drafts
+ * @param {HTMLElement} cards
+ */
+function settling(drafts, cards) {
+  const last = drafts.seen.length;
+  const show = (/** @type {number} */ at) => {
+    if (at < last) drafts.goTo(at);
+    const [shown, hidden] = at < last ? [drafts.element, cards] : [cards, drafts.element];
+    if (hidden.isConnected) hidden.replaceWith(shown);
+  };
+  return replay("Denoising steps of these variants", { first: 1, last }, (at) => drafts.place(at), show);
 }
 
 /**

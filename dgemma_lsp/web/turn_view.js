@@ -10,6 +10,7 @@
 
 import { draw } from "./answer_view.js";
 import { button, copyButton, make } from "./dom.js";
+import { replay } from "./replay.js";
 import { bytes, size } from "./text_file.js";
 
 /**
@@ -39,7 +40,7 @@ export function drawTurn(turn, frames, busy, acts) {
   for (const one of [act, branch]) one.disabled = busy;
   foot.append(act, branch, make("span", { class: "hint" }, usage(turn, frames)));
   article.append(foot);
-  if (frames.length > 1) article.append(replay(frames, body));
+  if (frames.length > 1) article.append(settling(frames, body));
   return article;
 }
 
@@ -143,19 +144,9 @@ function usage({ usage }, frames) {
  * @param {Frame[]} frames
  * @param {HTMLElement} body where it is shown
  */
-function replay(frames, body) {
+function settling(frames, body) {
   const last = frames.length - 1;
-  const told = make("output", { class: "hint" });
-  const slider = make("input", { type: "range", min: "0", max: `${last}`, value: `${last}`, "aria-label": "Denoising steps of this answer" });
-  const say = () => {
-    const { block, step } = frames[slider.valueAsNumber];
-    told.textContent = slider.valueAsNumber === last ? "the end" : `block ${block + 1}, step ${step}`;
-    slider.setAttribute("aria-valuetext", told.textContent);
-  };
-  slider.addEventListener("input", () => {
-    body.replaceChildren(...draw(frames[slider.valueAsNumber], slider.valueAsNumber === last));
-    say();
-  });
-  say();
-  return make("label", { class: "replay" }, make("span", {}, "How it settled"), slider, told);
+  const place = (/** @type {number} */ at) => `block ${frames[at].block + 1}, step ${frames[at].step}`;
+  const show = (/** @type {number} */ at) => body.replaceChildren(...draw(frames[at], at === last));
+  return replay("Denoising steps of this answer", { first: 0, last }, place, show);
 }

@@ -465,7 +465,7 @@ def test_the_desk_shows_variants_with_what_differs_and_takes_one(
         one.page.get_by_label("What to do").select_option("continue")
         one.page.get_by_label("Variants").select_option("3")
         one.press("Write")
-        cards = one.page.get_by_role("article")
+        cards = one.page.locator(".variant:not([aria-busy])")
         cards.first.wait_for()
         assert cards.locator("ins").count() >= cards.count() >= 1
         assert cards.locator("del").count() == 0
@@ -478,6 +478,42 @@ def test_the_desk_shows_variants_with_what_differs_and_takes_one(
         one.page.get_by_label("What to do").select_option("shorten")
         expect(one.page.locator("#desk-refusal")).to_contain_text("nano is a small code model")
         expect(one.page.get_by_role("button", name="Write", exact=True)).to_be_disabled()
+
+
+def test_the_desk_shows_variants_settle_and_goes_through_it_again(
+    browser: Browser, instructed_home: Home
+) -> None:
+    text = "Some words `kept` and more of them."
+    with visit(browser, instructed_home) as one:
+        one.page.get_by_role("link", name="Writing desk").click()
+        one.page.get_by_label("Your text").fill(text)
+        one.page.get_by_label("What to do").select_option("shorten")
+        one.press("Write")
+        one.page.locator(".variant:not([aria-busy])").first.wait_for()
+        assert one.page.evaluate("window.provisional") > 0
+        slider = one.page.get_by_role("slider", name="Denoising steps of these variants")
+        whole = one.page.locator(".variants").inner_text()
+        slider.focus()
+        one.page.keyboard.press("Home")
+        assert "part " in (slider.get_attribute("aria-valuetext") or "")
+        cards = one.page.locator(".variant[aria-busy]")
+        expect(cards.first).to_contain_text("`kept`")
+        assert cards.locator(".provisional").count() > 0
+        one.page.keyboard.press("End")
+        expect(cards).to_have_count(0)
+        assert one.page.locator(".variants").inner_text() == whole
+
+
+def test_the_desk_shows_who_wants_no_motion_only_what_is_final(
+    browser: Browser, home: Home
+) -> None:
+    with visit(browser, home, reduced_motion="reduce") as one:
+        one.page.get_by_role("link", name="Writing desk").click()
+        one.page.get_by_label("Your text").fill("def area(width, height):\n    ")
+        one.page.get_by_label("What to do").select_option("continue")
+        one.press("Write")
+        one.page.locator(".variant:not([aria-busy])").first.wait_for()
+        assert one.page.evaluate("window.provisional") == 0
 
 
 def test_on_a_phone_nothing_is_wider_than_the_screen(browser: Browser, home: Home) -> None:
@@ -552,5 +588,5 @@ def test_the_pictures_in_the_readme(browser: Browser, home: Home) -> None:
         one.page.get_by_role("link", name="Writing desk").click()
         one.page.get_by_label("Your text").fill("def area(width, height):\n    ")
         one.press("Write")
-        one.page.get_by_role("article").first.wait_for()
+        one.page.locator(".variant:not([aria-busy])").first.wait_for()
         one.page.screenshot(path=PICTURES / "desk.png")
