@@ -23,6 +23,7 @@ from sampler.train.objective import (
     lay_out,
     near_miss,
 )
+from sampler.train.own_steps import OwnSteps
 from sampler.train.tokenizer import EOS
 from sampler.train.train import rate_share
 
@@ -131,6 +132,24 @@ def test_the_gradients_reach_every_trained_weight(model, batch):
     without = [n for n, p in forward.params.items() if p.grad is None or not p.grad.any()]
     model.zero_grad()
     assert without == []
+
+
+def test_canvases_go_the_samplers_way_before_they_are_denoised(model, batch):
+    forward = TrainingForward(model, 64)
+    weights = forward.cast(torch.float32)
+    own = OwnSteps(steps=2, temperature=0.5, bound=2.0, kept=0.5, seed=3)
+    with torch.no_grad():
+        _, cache = forward.encode(weights, torch.from_numpy(batch.clean))
+        walked, soft = forward._walk(weights, batch, cache, own)
+        logits = forward.logits(weights, forward.decode(weights, walked, cache, soft))
+        causal, denoising = forward.losses(weights, batch, True, 0.7, own)
+        alone = forward.losses(weights, batch, False, 0.7)
+    assert (walked.noisy != batch.noisy).any()
+    target = torch.from_numpy(batch.target).reshape(-1)
+    each = torch.nn.functional.cross_entropy(logits.flatten(0, 1), target, reduction="none")
+    weight = torch.from_numpy(walked.weight).flatten()
+    assert denoising.item() == pytest.approx((each * weight).sum().item() / weight.sum().item())
+    assert causal == alone[0]
 
 
 def test_the_gradients_are_those_of_transformers_modules(model, batch):

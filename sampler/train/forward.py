@@ -19,6 +19,7 @@ from transformers import DiffusionGemmaForBlockDiffusion
 
 from sampler.load import pick_dtype
 from sampler.train.objective import Batch
+from sampler.train.own_steps import OwnSteps, Predicted, advance, pin_soft, predict
 
 # So many queries attend together.
 QUERIES = 256
@@ -208,41 +209,65 @@ class TrainingForward:
             param.grad = None if grad is None else grad.to(param.dtype)
 
     def losses(
-        self, w: dict[str, Tensor], batch: Batch, self_condition: bool, temperature: float
+        self,
+        w: dict[str, Tensor],
+        batch: Batch,
+        self_condition: bool,
+        temperature: float,
+        own: OwnSteps | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return (causal loss on the clean copy, denoising loss on the canvases), in nats.
 
         With `self_condition`, a first pass without gradient feeds its tempered prediction to the
         second one, except in the canvases of pure noise, which stand for a first denoising step.
-        A pinned position is fed its own token, as the sampler does: the model is certain of it.
+        With `own`, the canvases go so many steps along the sampler's way first, conditioned so.
         """
         device = w["embed_tokens.weight"].device
         clean = torch.from_numpy(batch.clean).to(device)
         hidden, cache = self.encode(w, clean)
         causal = _mean_loss(self, w, hidden[:, :-1], clean[:, 1:], None)
         soft = None
-        if self_condition:
-            with torch.no_grad():
-                first = self.decode(w, batch, cache, None)
-                embed = w["embed_tokens.weight"]
-                soft = torch.cat(
-                    [
-                        torch.softmax(self.logits(w, part).float() / temperature, -1).to(part.dtype)
-                        @ embed
-                        for part in torch.split(first.flatten(0, 1), 1024)
-                    ]
-                ).view_as(first)
-                pinned = torch.from_numpy(~batch.free).to(device)
-                target = torch.from_numpy(batch.target).to(device).view(soft.shape[:2])
-                soft = torch.where(
-                    pinned.view(*soft.shape[:2], 1), F.embedding(target, embed), soft
-                )
+        with torch.no_grad():
+            if own is not None:
+                batch, soft = self._walk(w, batch, cache, own)
+            elif self_condition:
+                uniform = torch.zeros(batch.noisy.shape, device=device).flatten(0, 1)
+                soft, _ = self._predict(w, batch, cache, None, temperature, uniform)
                 keep = torch.from_numpy(~batch.pure).to(device, soft.dtype).view(-1, 1, 1)
-                soft = soft * self.shape.embed_scale * keep
+                soft = soft * keep
         hidden = self.decode(w, batch, cache, soft)
         target = torch.from_numpy(batch.target).to(device)
         weight = torch.from_numpy(batch.weight).to(device)
         return causal, _mean_loss(self, w, hidden, target, weight)
+
+    def _walk(
+        self, w: dict[str, Tensor], batch: Batch, cache: list[tuple[Tensor, Tensor]], own: OwnSteps
+    ) -> tuple[Batch, Tensor | None]:
+        """Take the sampler's own steps; returns the canvases and what conditions the next one."""
+        embed = w["embed_tokens.weight"]
+        generator = torch.Generator(embed.device).manual_seed(own.seed)
+        shape, soft = torch.Size([batch.noisy[..., 0].size, batch.noisy.shape[-1]]), None
+        for _ in range(own.steps):
+            uniform = torch.rand(shape, generator=generator, device=embed.device)
+            fresh = torch.randint(0, len(embed), shape, generator=generator, device=embed.device)
+            soft, said = self._predict(w, batch, cache, soft, own.temperature, uniform)
+            batch = advance(batch, said, own, fresh)
+        return batch, soft
+
+    def _predict(
+        self,
+        w: dict[str, Tensor],
+        batch: Batch,
+        cache: list[tuple[Tensor, Tensor]],
+        soft: Tensor | None,
+        temperature: float,
+        uniform: Tensor,
+    ) -> tuple[Tensor, Predicted]:
+        """Return what conditions the next pass, scaled [N, C, D], and what this one says."""
+        embed = w["embed_tokens.weight"]
+        hidden = self.decode(w, batch, cache, soft)
+        said = predict(hidden, lambda part: self.logits(w, part), embed, temperature, uniform)
+        return pin_soft(said.soft, batch, embed) * self.shape.embed_scale, said
 
     def encode(
         self, w: dict[str, Tensor], clean: Tensor

@@ -41,7 +41,8 @@ class Recipe:
     was replaced weighs 1, what was `kept` less, as it is only confirmed. The empty tail is easy and
     would drown the rest, except its first token, which tells where the middle ends. Far from all
     known text there is nothing to learn but how frequent tokens are: the weight falls by
-    `near_decay` a token behind it, down to `far`.
+    `near_decay` a token behind it, down to `far`. Where a canvas is conditioned on an earlier step,
+    it is `walked` there by the sampler itself; else it is read twice as it stands.
     """
 
     pure: float = 0.2
@@ -51,13 +52,15 @@ class Recipe:
     tail: float = 0.1
     near_decay: float = 0.8
     far: float = 0.15
+    walked: bool = True
 
 
 # The first is how nano is trained; the others are what it is compared with.
 RECIPES = {
     "weighted": Recipe(),
     "all-tokens": Recipe(kept=1, tail=1, near_decay=1),
-    "replaced-only": Recipe(kept=0, tail=1, near_decay=1),
+    "replaced-only": Recipe(kept=0, tail=1, near_decay=1, walked=False),
+    "no-own-steps": Recipe(walked=False),
     "no-near-misses": Recipe(near_miss=0),
     "no-frontier": Recipe(frontier=0),
     "uniform-noise": Recipe(pure=0, frontier=0, near_miss=0),

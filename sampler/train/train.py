@@ -23,7 +23,16 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from sampler.train import checkpoint, corpus, evaluate, objective, shape, stream, tokenizer
+from sampler.train import (
+    checkpoint,
+    corpus,
+    evaluate,
+    objective,
+    own_steps,
+    shape,
+    stream,
+    tokenizer,
+)
 from sampler.train.forward import TrainingForward
 from sampler.train.prose import Prose
 from sampler.train.prose import read as read_prose
@@ -223,9 +232,11 @@ def main(work: Path, tokens: float, vocab: int, hidden: int, layers: int, heads:
                 recipe=objective.RECIPES[recipe], prose=data.prose, prose_share=prose,
             )  # fmt: skip
             copies = forward.cast(forward.fast_dtype)
-            losses = forward.losses(
-                copies, batch, bool(rng.random() < 0.5), float(rng.uniform(0.4, 1.0))
-            )
+            conditioned, temperature = bool(rng.random() < 0.5), float(rng.uniform(0.4, 1.0))
+            mixture = objective.RECIPES[recipe]
+            walks = conditioned and mixture.walked
+            own = own_steps.draw(rng, mixture.kept) if walks else None
+            losses = forward.losses(copies, batch, conditioned, temperature, own)
             torch.autograd.backward(list(losses))
             forward.collect(copies)
             optimizers.step(rate_share(step, seen, tokens, decay))
