@@ -5,17 +5,15 @@ No argv and no socket: the command line brings the one and sends over the other.
 
 import stat
 from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from msgspec import Struct
 
-from dgemma_lsp import context, elsewhere, quiet, verdict, wire
+from dgemma_lsp import context, elsewhere, languages, quiet, verdict, wire
 from dgemma_lsp.client import Completion
 from dgemma_lsp.config import Completion as Options
 from dgemma_lsp.elsewhere import Lines
 from dgemma_lsp.errors import UserError
-
-_LANGUAGES = {".py": "python", ".pyi": "python"}
 
 
 class Insertion(Struct, frozen=True, kw_only=True):
@@ -71,11 +69,6 @@ def offset(file: Path, text: str, line: int, column: int) -> int:
     return sum(map(len, lines[: line - 1])) + column
 
 
-def language(file: PurePath) -> str:
-    """Return the editors' name of a file's language, "" where it is unknown."""
-    return _LANGUAGES.get(file.suffix, "")
-
-
 def request(
     file: Path,
     text: str,
@@ -98,7 +91,7 @@ def request(
         version=0,
         prefix=context.for_model(window.prefix),
         suffix=context.for_model(window.suffix),
-        language=language(file),
+        language=languages.language(file),
         trigger="invoked",
         candidates=candidates,
         spares=verdict.SPARES,

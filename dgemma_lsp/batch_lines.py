@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from dgemma_lsp import at_cursor, wire
+from dgemma_lsp import languages, wire
 from dgemma_lsp.client import Completion
 from dgemma_lsp.errors import InvalidRequest
 
@@ -94,7 +94,7 @@ class _Hole(_Line, frozen=True, kw_only=True, forbid_unknown_fields=True):
             version=0,
             prefix=self.prefix,
             suffix=self.suffix,
-            language=self.language or at_cursor.language(PurePath(self.path)),
+            language=self.language or languages.language(PurePath(self.path)),
             trigger="invoked",
             priority="bulk",
             sampling=sampling,

@@ -726,7 +726,7 @@ def write(
     Code, links, numbers, names and the structure of Markdown stay as they are. Exit code 4 where
     the text stays as it is.
     """
-    from dgemma_lsp import write_file
+    from dgemma_lsp import languages, write_file
     from dgemma_lsp.modes import ANSWERS, Task
 
     if in_place and (diff or variants > 1 or file == write_file.STDIN or mode in ANSWERS):
@@ -741,7 +741,7 @@ def write(
         text=text,
         start=start,
         end=end,
-        language=language or write_file.language(file),
+        language=language or languages.language(file) or "plaintext",
         instruction=instruction,
         to=to,
         problem=problem,

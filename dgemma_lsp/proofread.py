@@ -5,38 +5,19 @@ from contextlib import asynccontextmanager
 from difflib import unified_diff
 from pathlib import Path
 
-from dgemma_lsp import at_cursor, client, passages, wire
+from dgemma_lsp import at_cursor, client, languages, passages, wire
 from dgemma_lsp.accepted import Accepted, project_words
 from dgemma_lsp.errors import UserError
 from dgemma_lsp.linking import daemon_link, waiting
 from dgemma_lsp.proofreader import Finding, Proofreader
 from dgemma_lsp.settings import Settings
 
-LANGUAGES = {
-    **{".md": "markdown", ".markdown": "markdown", ".rst": "rst", ".txt": "plaintext"},
-    **{
-        ".tex": "latex",
-        ".py": "python",
-        ".pyi": "python",
-        ".js": "javascript",
-        ".ts": "typescript",
-    },
-    **{".jsx": "javascript", ".tsx": "typescript", ".c": "c", ".h": "c", ".cpp": "cpp"},
-    **{".hpp": "cpp", ".java": "java", ".go": "go", ".rs": "rust", ".rb": "ruby", ".lua": "lua"},
-    **{".sh": "sh", ".toml": "toml", ".yaml": "yaml", ".yml": "yaml", ".sql": "sql"},
-    **{".html": "html", ".css": "css", ".php": "php", ".kt": "kotlin", ".swift": "swift"},
-}
-COMMIT_MESSAGES = {"COMMIT_EDITMSG", "MERGE_MSG", "TAG_EDITMSG"}
-
 
 def language(file: Path) -> str:
     """Return the language of a file by its name; raises UserError where it has none to read."""
-    if file.name in COMMIT_MESSAGES:
-        return "gitcommit"
-    if (found := LANGUAGES.get(file.suffix.lower())) is None:
-        raise UserError(
-            f"{file}: cannot tell what is written in it; files end in {', '.join(LANGUAGES)}"
-        )
+    if not (found := languages.language(file)):
+        endings = ", ".join(languages.BY_ENDING)
+        raise UserError(f"{file}: cannot tell what is written in it; files end in {endings}")
     return found
 
 

@@ -19,7 +19,7 @@ import tomlkit
 from msgspec import Meta, Struct
 from tomlkit.exceptions import TOMLKitError
 
-from dgemma_lsp import at_cursor, bench, client, wire
+from dgemma_lsp import at_cursor, bench, client, languages, wire
 from dgemma_lsp.bench import Hole, Outcome
 from dgemma_lsp.config import Completion as Options
 from dgemma_lsp.errors import UserError
@@ -119,7 +119,7 @@ def weigh(
     counts = sorted(found[0])
     similar = {n: [100 * outcomes[n].similar for outcomes in found] for n in counts}
     best = max(counts, key=lambda n: (fmean(similar[n]), -n))
-    python = [at_cursor.language(hole.file) == "python" for hole in holes]
+    python = [languages.language(hole.file) == "python" for hole in holes]
     points = [
         _point(n, [outcomes[n] for outcomes in found], similar[n], similar[best], python)
         for n in counts

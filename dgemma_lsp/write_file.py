@@ -7,7 +7,7 @@ import difflib
 import os
 import tempfile
 from collections.abc import Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import BinaryIO
 
 from dgemma_lsp import at_cursor, linking, rewriter, wire, writing
@@ -17,44 +17,6 @@ from dgemma_lsp.modes import ANSWERS, Task, Written
 from dgemma_lsp.settings import Settings
 
 STDIN = Path("-")
-
-_LANGUAGES = {
-    ".md": "markdown",
-    ".markdown": "markdown",
-    ".txt": "plaintext",
-    ".py": "python",
-    ".pyi": "python",
-    ".js": "javascript",
-    ".jsx": "javascriptreact",
-    ".ts": "typescript",
-    ".tsx": "typescriptreact",
-    ".c": "c",
-    ".h": "c",
-    ".cc": "cpp",
-    ".cpp": "cpp",
-    ".cs": "csharp",
-    ".java": "java",
-    ".go": "go",
-    ".rs": "rust",
-    ".swift": "swift",
-    ".kt": "kotlin",
-    ".php": "php",
-    ".rb": "ruby",
-    ".sh": "shellscript",
-    ".yaml": "yaml",
-    ".yml": "yaml",
-    ".toml": "toml",
-    ".lua": "lua",
-    ".sql": "sql",
-    ".tex": "latex",
-    ".rst": "restructuredtext",
-    ".html": "html",
-}
-
-
-def language(file: PurePath) -> str:
-    """Return the editors' name of a file's language; what has no known ending is plain text."""
-    return _LANGUAGES.get(file.suffix.lower(), "plaintext")
 
 
 def read(file: Path, stdin: BinaryIO) -> str:

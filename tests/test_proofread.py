@@ -44,14 +44,6 @@ def test_a_diff_shows_each_line_before_and_after(report) -> None:
     assert "+Read this function twice." in diff
 
 
-@pytest.mark.parametrize(
-    ("name", "language"),
-    [("README.md", "markdown"), ("a.PY", "python"), ("COMMIT_EDITMSG", "gitcommit")],
-)
-def test_the_language_is_told_by_the_name(name, language) -> None:
-    assert proofread.language(Path("x") / name) == language
-
-
 def test_a_file_that_cannot_be_told_is_refused() -> None:
     with pytest.raises(UserError, match=r"a\.bin: cannot tell"):
         proofread.language(Path("a.bin"))

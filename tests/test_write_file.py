@@ -137,11 +137,3 @@ def test_stdin_that_is_no_text_is_refused() -> None:
 def test_a_file_that_cannot_be_replaced_stays_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be written"):
         write_file.replace_file(tmp_path / "absent" / "a.md", "new")
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("a.MD", "markdown"), ("a.py", "python"), ("a", "plaintext"), ("-", "plaintext")],
-)
-def test_the_language_follows_from_the_name(name: str, expected: str) -> None:
-    assert write_file.language(Path(name)) == expected
