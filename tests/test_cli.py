@@ -166,9 +166,12 @@ def test_ctrl_c_takes_the_request_back_and_exits_with_130(dgemma: Command, sourc
         dgemma.real_daemon(),
         subprocess.Popen([*command, "--line", "1", "--column", "5"], stderr=subprocess.PIPE) as run,
     ):
-        asyncio.run(until(dgemma, running=1))
-        run.send_signal(signal.SIGINT)
-        assert run.wait(30) == 130
+        try:
+            asyncio.run(until(dgemma, running=1))
+            run.send_signal(signal.SIGINT)
+            assert run.wait(30) == 130
+        finally:
+            run.kill()  # or the end of a test that failed would wait for it for ever
         assert run.stderr is not None
         assert run.stderr.read().strip() == b""
         asyncio.run(until(dgemma, running=0))
@@ -180,6 +183,7 @@ async def until(dgemma: Command, *, running: int) -> None:
             report = await control.report(Config(), dgemma.paths)
             if report is not None and report.running == running:
                 return
+            await asyncio.sleep(0.02)  # the daemon, in another thread, needs its turn
 
 
 @pytest.mark.parametrize("where", ["before", "after"])
