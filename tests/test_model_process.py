@@ -24,7 +24,8 @@ PREFIX = "def add(a, b):\n    "
 
 @pytest.fixture(scope="module")
 def nano():
-    model = load("nano")
+    # In bfloat16 some processors round a row by how many others are multiplied with it.
+    model = load("nano", dtype="float32")
     return model, Forward(model.model)
 
 
