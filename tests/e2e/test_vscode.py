@@ -246,7 +246,7 @@ def test_the_picture_in_the_readme(window: Window) -> None:
     settings.write_text(json.dumps({"dgemma.completion.min_confidence": sure}))
     window.run("Notifications: Clear All Notifications")
     window.open(window.home.folder / "code" / "boxes.py", PICTURED)
-    places = [(13, "return Box("), (13, "return self.wid")]
+    places = [(13, "return self.wid"), (13, "self.width *= ")]
     assert window.type_for_ghost(places, patience_s=30)
     if folder := os.environ.get("DGEMMA_TEST_PICTURES"):
         window.page.screenshot(path=Path(folder) / "vscode.png")
