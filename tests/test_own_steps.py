@@ -31,7 +31,7 @@ def own(bound, kept=0.25):
 def test_a_uniform_number_draws_the_token_in_whose_share_it_lies(uniform, sampled):
     shares = torch.tensor([0.1, 0.2, 0.3, 0.4])
     logits = 0.5 * shares.log()  # a temperature of a half makes the shares of it
-    said = predict(logits.view(1, 1, 4), lambda part: part, EMBED, 0.5, torch.tensor([[uniform]]))
+    said = predict(logits.view(1, 1, 4), None, 0.5, torch.tensor([[uniform]]), EMBED)
     assert said.sampled.item() == sampled
     torch.testing.assert_close(said.soft[0, 0], shares)
     assert said.entropy.item() == pytest.approx(-(shares * shares.log()).sum().item(), abs=1e-5)

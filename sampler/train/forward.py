@@ -265,8 +265,8 @@ class TrainingForward:
     ) -> tuple[Tensor, Predicted]:
         """Return what conditions the next pass, scaled [N, C, D], and what this one says."""
         embed = w["embed_tokens.weight"]
-        hidden = self.decode(w, batch, cache, soft)
-        said = predict(hidden, lambda part: self.logits(w, part), embed, temperature, uniform)
+        raw = F.linear(self.decode(w, batch, cache, soft), embed)
+        said = predict(raw, self.shape.softcap, temperature, uniform, embed)
         return pin_soft(said.soft, batch, embed) * self.shape.embed_scale, said
 
     def encode(

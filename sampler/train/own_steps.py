@@ -7,7 +7,6 @@ asks an expert about the states that the learner gets into, arXiv 1011.0686). Th
 and no optimizer here.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,10 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sampler import canvas as cv
+from sampler import epilogue
 from sampler.train.objective import Batch
 
-# So many positions' distributions are held at once.
-AT_ONCE = 1024
 # How often one, two and three steps are taken.
 SHARES = (0.5, 0.3, 0.2)
 
@@ -56,32 +54,24 @@ class Predicted:
 
 
 def predict(
-    hidden: Tensor,
-    logits: Callable[[Tensor], Tensor],
-    embed: Tensor,
-    temperature: float,
-    uniform: Tensor,
+    raw: Tensor, softcap: float | None, temperature: float, uniform: Tensor, embed: Tensor
 ) -> Predicted:
-    """Read the tempered distributions of hidden [N, C, D]; uniform [N, C] draws the tokens.
+    """Read raw logits [N, C, V] as the sampler does; uniform [N, C] draws the tokens.
 
-    `embed` [V, D] makes mean embeddings of them.
+    `embed` [V, D] makes mean embeddings of the tempered distributions.
     """
-    soft, sampled, entropy = [], [], []
-    drawn = uniform.flatten()
-    for part, point in zip(
-        torch.split(hidden.flatten(0, 1), AT_ONCE), torch.split(drawn, AT_ONCE), strict=True
-    ):
-        log_p = (logits(part).float() / temperature).log_softmax(-1)
-        p = log_p.exp()
-        soft.append(p.to(part.dtype) @ embed)
-        entropy.append(-(p * log_p).sum(-1))
-        below = torch.searchsorted(p.cumsum(-1), point[:, None])[:, 0]
-        sampled.append(below.clamp(max=p.shape[-1] - 1))
-    shape = hidden.shape[:2]
+    read = epilogue.read(
+        raw.flatten(0, 1),
+        softcap,
+        torch.full_like(uniform, temperature).flatten(),
+        uniform.flatten(),
+        out_dtype=embed.dtype,
+    )
+    canvases = uniform.shape
     return Predicted(
-        torch.cat(soft).view_as(hidden),
-        torch.cat(sampled).view(shape),
-        torch.cat(entropy).view(shape),
+        (read.probs @ embed).view(*canvases, -1),
+        read.sampled.view(canvases),
+        read.entropy.view(canvases),
     )
 
 
