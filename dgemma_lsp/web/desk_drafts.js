@@ -46,7 +46,7 @@ export class DeskDrafts {
    */
   place(count) {
     const { part, step } = this.seen[count - 1];
-    const parts = Math.max(this.parts.length, ...this.seen.map((draft) => draft.part + 1));
+    const parts = this.seen.reduce((most, draft) => Math.max(most, draft.part + 1), this.parts.length);
     return parts > 1 ? `part ${part + 1} of ${parts}, step ${step}` : `step ${step}`;
   }
 
