@@ -149,10 +149,10 @@ INSIDE = {
     "passages": set(),
     "accepted": set(),
     "proofread": {
-        "languages",
         "accepted",
         "at_cursor",
         "client",
+        "languages",
         "linking",
         "passages",
         "proofreader",

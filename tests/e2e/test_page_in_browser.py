@@ -453,6 +453,14 @@ def test_everything_is_done_by_keys_and_what_has_the_keyboard_is_seen(
         expect(one.page.get_by_role("heading", name="Writing desk")).to_be_visible()
 
 
+def write_at_desk(visit: Visit, text: str, mode: str) -> None:
+    """Open the desk, and have a text written anew there."""
+    visit.page.get_by_role("link", name="Writing desk").click()
+    visit.page.get_by_label("Your text").fill(text)
+    visit.page.get_by_label("What to do").select_option(mode)
+    visit.press("Write")
+
+
 def test_the_desk_shows_variants_with_what_differs_and_takes_one(
     browser: Browser, home: Home
 ) -> None:
@@ -485,10 +493,7 @@ def test_the_desk_shows_variants_settle_and_goes_through_it_again(
 ) -> None:
     text = "Some words `kept` and more of them."
     with visit(browser, instructed_home) as one:
-        one.page.get_by_role("link", name="Writing desk").click()
-        one.page.get_by_label("Your text").fill(text)
-        one.page.get_by_label("What to do").select_option("shorten")
-        one.press("Write")
+        write_at_desk(one, text, "shorten")
         one.page.locator(".variant:not([aria-busy])").first.wait_for()
         assert one.page.evaluate("window.provisional") > 0
         slider = one.page.get_by_role("slider", name="Denoising steps of these variants")
@@ -508,10 +513,7 @@ def test_the_desk_shows_who_wants_no_motion_only_what_is_final(
     browser: Browser, home: Home
 ) -> None:
     with visit(browser, home, reduced_motion="reduce") as one:
-        one.page.get_by_role("link", name="Writing desk").click()
-        one.page.get_by_label("Your text").fill("def area(width, height):\n    ")
-        one.page.get_by_label("What to do").select_option("continue")
-        one.press("Write")
+        write_at_desk(one, "def area(width, height):\n    ", "continue")
         one.page.locator(".variant:not([aria-busy])").first.wait_for()
         assert one.page.evaluate("window.provisional") == 0
 
@@ -585,8 +587,6 @@ def test_the_pictures_in_the_readme(browser: Browser, home: Home) -> None:
         one.page.keyboard.press("ArrowRight")
         one.page.screenshot(path=PICTURES / "page.png")
     with visit(browser, home, **sizes, color_scheme="dark") as one:
-        one.page.get_by_role("link", name="Writing desk").click()
-        one.page.get_by_label("Your text").fill("def area(width, height):\n    ")
-        one.press("Write")
+        write_at_desk(one, "def area(width, height):\n    ", "continue")
         one.page.locator(".variant:not([aria-busy])").first.wait_for()
         one.page.screenshot(path=PICTURES / "desk.png")
