@@ -94,20 +94,6 @@ def spin_briefly() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 
-def round_alike() -> None:
-    """Have a model started from here round a text alike whatever is stepped together with it.
-
-    The matrix tiles (AMX) of newer Xeons do not in bfloat16: a text changed with its neighbours.
-    """
-    os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
-
-
-def suit_models() -> None:
-    """Set what the processes of a model inherit, where the person has not."""
-    spin_briefly()
-    round_alike()
-
-
 def note(text: str) -> None:
     """Tell a person at a terminal something that is no part of the output."""
     if sys.stderr.isatty():
@@ -308,7 +294,7 @@ def sampler(
     command += ["--json", str(out)] if out else []
     lines = benchmark.one_and_several_lines(places) if places else None
     command += [] if lines is None else ["--holes", "-"]
-    suit_models()
+    spin_briefly()
     return subprocess.run(command, input=lines, check=False).returncode
 
 
@@ -395,7 +381,7 @@ def type_again(
     from dgemma_lsp import replay, replay_figures
 
     found = settings.read_startable(ctx.ensure_object(Common))
-    suit_models()
+    spin_briefly()
     ways = replay.run(
         (old, new), found.config, os.environ, characters=characters, ways=only, seed=seed or 0
     )
@@ -793,7 +779,7 @@ def daemon(ctx: click.Context, port: int | None, idle_minutes: float | None) -> 
     found, problems = settings.read_serving(ctx.ensure_object(Common))
     for problem in problems:
         click.echo(f"dgemma: {problem}", err=True)
-    suit_models()
+    spin_briefly()
     given = {"port": port, "idle_minutes": idle_minutes}
     values = {name: value for name, value in given.items() if value is not None}
     process.run(settings.with_values(found.config, "daemon", **values), found.paths)

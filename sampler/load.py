@@ -21,6 +21,8 @@ from sampler.params import InvalidParameter, SamplingParams
 NANO = Path(__file__).parent / "nano"
 
 Quantize = Literal["", "4bit", "8bit"]
+# The hidden size from which a CPU's matrix tiles (AMX) are faster in bfloat16 than float32 is.
+WORTH_TILES = 512
 
 
 class UnusableModel(Exception):
@@ -54,19 +56,19 @@ def load(
     """Load "nano", a local folder or a hub id.
 
     `device` "auto" takes the accelerators where there are any; `dtype` "auto" means bfloat16, but
-    float32 on a CPU without instructions for it. `quantize` packs the layers' weights, experts
-    included, in 4 or 8 bits; a checkpoint that is stored quantized is loaded as it is. `told` hears
-    which share of the weights is in memory, from 0 to 1, as it grows.
+    float32 on a CPU that has no instructions for it or gains nothing by them. `quantize` packs the
+    layers' weights, experts included, in 4 or 8 bits; a checkpoint that is stored quantized is
+    loaded as it is. `told` hears which share of the weights is in memory, from 0 to 1, as it grows.
     Raises UnusableModel with one line that says what to do.
     """
     from transformers import AutoTokenizer
 
     source = str(NANO) if name == "nano" else os.path.expanduser(name)
     where = pick_device(device)
-    wanted = pick_dtype(dtype, where)
     try:
         with quiet():
             config = _config(name, source)
+            wanted = pick_dtype(dtype, where, config.text_config.hidden_size)
             options = _options(name, config, where, wanted, quantize)
             with counted(told):
                 model = _model(name, source, options)
@@ -249,20 +251,31 @@ def pick_device(device: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def pick_dtype(dtype: str, device: str) -> torch.dtype:
-    """Return the dtype that "auto" or a name stands for; raises UnusableModel."""
+def pick_dtype(dtype: str, device: str, width: int) -> torch.dtype:
+    """Return the dtype that "auto" or a name stands for, for a model of a hidden size of `width`.
+
+    Raises UnusableModel.
+    """
     if dtype == "auto":
-        return torch.float32 if device == "cpu" and not cpu_multiplies_bf16() else torch.bfloat16
+        has = torch.cpu.get_capabilities()
+        # Matrix tiles gain a small model nothing, and in bfloat16 they round a text by how many
+        # others are multiplied with it: its tokens would change with its neighbours.
+        tiles = has.get("amx_bf16", False) and width < WORTH_TILES
+        return torch.float32 if device == "cpu" and tiles else fast_dtype(device)
     chosen = getattr(torch, dtype, None)
     if not isinstance(chosen, torch.dtype):
         raise UnusableModel(f"dtype {dtype!r} is none of torch; try 'auto', 'float32', 'bfloat16'")
     return chosen
 
 
-def cpu_multiplies_bf16() -> bool:
-    """Tell whether this CPU has instructions for bf16 products, which take a third of the time."""
+def fast_dtype(device: str) -> torch.dtype:
+    """Return bfloat16, but float32 on a CPU without instructions for bf16 products.
+
+    Those take a third of the time in large products.
+    """
     has = torch.cpu.get_capabilities()
-    return any(has.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+    multiplies = any(has.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+    return torch.float32 if device == "cpu" and not multiplies else torch.bfloat16
 
 
 def _first_line(exc: Exception) -> str:

@@ -225,23 +225,6 @@ def test_the_models_threads_spin_briefly_unless_chosen_otherwise(
     assert inherited == [given]
 
 
-@pytest.mark.parametrize("chosen", ["AVX2", None])
-def test_the_model_rounds_a_text_alike_beside_others_unless_chosen_otherwise(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: str | None
-) -> None:
-    for name in ("RUNTIME_DIR", "STATE_HOME", "CONFIG_HOME"):
-        monkeypatch.setenv(f"XDG_{name}", str(tmp_path))
-    tmp_path.chmod(0o700)
-    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", chosen or "")
-    if chosen is None:
-        monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")
-    inherited = []
-    monkeypatch.setattr(daemon, "run", lambda *_: inherited.append(os.getenv("ONEDNN_MAX_CPU_ISA")))
-    with pytest.raises(SystemExit):
-        cli.main(["daemon"])
-    assert inherited == [chosen or "AVX512_CORE_BF16"]
-
-
 def test_status_without_a_daemon_starts_none(dgemma: Command) -> None:
     assert dgemma("status") == (3, "no daemon is running\n", "")
     assert dgemma("status", "--json") == (0, '{"running":false}\n', "")

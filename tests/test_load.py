@@ -55,7 +55,7 @@ def test_nano_loads_with_its_own_defaults():
     assert loaded.defaults.entropy_bound == given["sampler_config"]["entropy_bound"]
     assert loaded.defaults.eos_token_ids == tuple(given["eos_token_id"])
     assert loaded.defaults.canvas_length == 32
-    assert loaded.model.dtype == loading.pick_dtype("auto", "cpu")
+    assert loaded.model.dtype == loading.pick_dtype("auto", "cpu", 256)
     assert not loaded.model.training
 
 
@@ -66,21 +66,32 @@ def test_a_dtype_is_taken_as_asked(dtype, expected):
     assert load("nano", dtype=dtype).model.dtype == expected
 
 
+BF16, TILES = {"avx512_bf16": True}, {"avx512_bf16": True, "amx_bf16": True}
+
+
 @pytest.mark.parametrize(
-    ("device", "has", "expected"),
+    ("device", "has", "width", "expected"),
     [
-        ("cpu", {}, torch.float32),
-        ("cpu", {"avx512_bf16": False, "amx_bf16": False}, torch.float32),
-        ("cpu", {"avx512_bf16": True}, torch.bfloat16),
-        ("cpu", {"amx_bf16": True}, torch.bfloat16),
-        ("cuda", {}, torch.bfloat16),
+        ("cpu", {}, 2816, torch.float32),
+        ("cpu", {"avx512_bf16": False, "amx_bf16": False}, 256, torch.float32),
+        ("cpu", BF16, 256, torch.bfloat16),
+        ("cpu", TILES, 511, torch.float32),
+        ("cpu", TILES, 512, torch.bfloat16),
+        ("cuda", {}, 256, torch.bfloat16),
+        ("cuda", TILES, 256, torch.bfloat16),
     ],
 )
-def test_the_automatic_dtype_is_bfloat16_where_it_has_instructions(
-    monkeypatch, device, has, expected
+def test_the_automatic_dtype_is_bfloat16_where_that_is_faster(
+    monkeypatch, device, has, width, expected
 ):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
-    assert loading.pick_dtype("auto", device) == expected
+    assert loading.pick_dtype("auto", device, width) == expected
+
+
+@pytest.mark.parametrize("has", [{}, BF16, TILES])
+def test_training_takes_bfloat16_wherever_there_are_instructions_for_it(monkeypatch, has):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    assert loading.fast_dtype("cpu") == (torch.bfloat16 if has else torch.float32)
 
 
 def test_the_share_of_the_weights_that_is_loaded_is_told_as_it_grows():

@@ -24,8 +24,7 @@ PREFIX = "def add(a, b):\n    "
 
 @pytest.fixture(scope="module")
 def nano():
-    # In bfloat16 some processors round a row by how many others are multiplied with it.
-    model = load("nano", dtype="float32")
+    model = load("nano")
     return model, Forward(model.model)
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import DiffusionGemmaForBlockDiffusion
 
-from sampler.load import pick_dtype
+from sampler.load import fast_dtype
 from sampler.train.objective import Batch
 from sampler.train.own_steps import OwnSteps, Predicted, advance, pin_soft, predict
 
@@ -185,7 +185,7 @@ class TrainingForward:
         )
         self.kinds = sorted(set(self.shape.sliding))
         device = decoder.embed_tokens.weight.device
-        self.fast_dtype = pick_dtype("auto", device.type)
+        self.fast_dtype = fast_dtype(device.type)
         positions = torch.arange(max_positions, device=device)[None]
         like = torch.zeros(1, device=device)
         self.rotary = [
