@@ -374,7 +374,7 @@ class _Scoring:
             )
         self._prompt_tokens, self._tokens = len(prompt), sum(map(len, texts))
         self.request = Request(
-            score.score(prompt, texts, answers.denoiser.device),
+            score.score(prompt, texts),
             rows=min(len(texts), score.ROWS, answers.config.model.rows),
             tokens=self._tokens,
             urgency=_urgency(job),

@@ -85,8 +85,8 @@ def generate(
         yield Block(block, canvas.step, ids, canvas.settled, finished)
         if block + 1 == params.num_blocks or bool(finished.all()):
             break
-        log_probs: Tensor = yield Score(ids, keep=True)
-        yield Scored(block, numbers(log_probs))
+        log_probs: Tensor = yield Score(ids.tolist(), keep=True)
+        yield Scored(block, numbers(log_probs)[None])
 
 
 def prefill(prompt: Sequence[int]) -> Loop:

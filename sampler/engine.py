@@ -8,8 +8,9 @@ join and leave at any step. Who is next is decided by `sampler.turns`.
 """
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -304,64 +305,63 @@ class Engine:
 
     def _encode(self, group: list[_Running]) -> list[object]:
         pieces = [self._piece(running) for running in group]
-        spans = [
-            Span(r.text, (piece.shape[1],) * len(piece))
-            for r, piece in zip(group, pieces, strict=True)
-            if piece.numel()
-        ]
+        spans = [Span(r.text, tuple(map(len, rows))) for r, rows in zip(group, pieces, strict=True)]
+        ids = [token for rows in pieces for row in rows for token in row]
         hidden: Iterator[Tensor] = iter(())
-        if spans:
-            ids = torch.cat([piece.flatten() for piece in pieces])
-            states = self.denoiser.encode(spans, ids)
-            hidden = iter(torch.split(states, [s.tokens for s in spans]))
+        if ids:
+            states = self.denoiser.encode(
+                [span for span in spans if span.tokens],
+                torch.tensor(ids, dtype=torch.long, device=self.denoiser.device),
+            )
+            hidden = iter(torch.split(states, [span.tokens for span in spans if span.tokens]))
         read = [
-            self._encoded(running, piece, next(hidden) if piece.numel() else None)
-            for running, piece in zip(group, pieces, strict=True)
+            self._encoded(running, span.widths, next(hidden) if span.tokens else None)
+            for running, span in zip(group, spans, strict=True)
         ]
         # Only now, when nothing can raise any more: a piece that is kept twice would be wrong.
-        for running, piece, (_, last) in zip(group, pieces, read, strict=True):
+        for running, rows, (_, last) in zip(group, pieces, read, strict=True):
             if last is not None:
-                running.text.extend(piece[0].tolist(), last)
+                running.text.extend(rows[0], last)
         return [result for result, _ in read]
 
-    def _piece(self, running: _Running) -> Tensor:
-        """Return the ids [B, T] that a request encodes in this step."""
+    def _piece(self, running: _Running) -> Sequence[Sequence[int]]:
+        """Return the rows of ids that a request encodes in this step."""
         work = running.work
         if isinstance(work, Score):
-            return work.ids
+            return work.rows
         if isinstance(work, Prefill):
             if running.kv is None:
                 running.kv = self.cache.acquire(work.ids)
             elif running.kv.length >= len(work.ids):
                 # The loop takes back what it wrote behind its prompt.
                 running.kv.crop(len(work.ids) - 1)
-            ids = work.ids[running.kv.length : running.kv.length + PIECE]
-        else:
-            assert isinstance(work, Predict)
-            ids = work.ids
-        return torch.tensor([list(ids)], dtype=torch.long, device=self.denoiser.device)
+            return [work.ids[running.kv.length : running.kv.length + PIECE]]
+        assert isinstance(work, Predict)
+        return [work.ids]
 
     def _encoded(
-        self, running: _Running, piece: Tensor, hidden: Tensor | None
+        self, running: _Running, widths: tuple[int, ...], hidden: Tensor | None
     ) -> tuple[object, Tensor | None]:
-        """Return what a loop is sent for its piece, and the state [D] behind it if it is kept.
+        """Return what a loop is sent for its rows, and the state [D] behind them if it is kept.
 
-        hidden [B * T, D]; None where there was nothing to encode.
+        hidden [T, D]; None where there was nothing to encode.
         """
         work, kv = running.work, running.text
         last = None if hidden is None else hidden[-1].clone()
         if isinstance(work, Prefill):
-            whole = kv.length + piece.shape[1] == len(work.ids)
+            whole = kv.length + sum(widths) == len(work.ids)
             return (None if whole else _UNFINISHED), last
         if isinstance(work, Predict):
             state = kv.last if last is None else last
             assert state is not None
             return self.denoiser.logits(state[None])[0], last
         assert isinstance(work, Score) and hidden is not None and kv.last is not None
-        states = hidden.view(*piece.shape, -1)
-        before = torch.cat((kv.last.expand(len(piece), 1, -1), states[:, :-1]), 1)
-        logits = self.denoiser.logits(before.flatten(0, 1)).view(*piece.shape, -1)
-        log_probs = logits.gather(-1, piece[..., None])[..., 0] - logits.logsumexp(-1)
+        ids = torch.tensor([t for row in work.rows for t in row], device=hidden.device)
+        before = hidden.roll(1, 0)
+        starts = accumulate(widths, initial=0)
+        before[[at for at, width in zip(starts, widths, strict=False) if width]] = kv.last
+        logits = self.denoiser.logits(before)
+        log_probs = logits.gather(-1, ids[:, None])[:, 0] - logits.logsumexp(-1)
         return log_probs, last if work.keep else None
 
 

@@ -11,6 +11,7 @@ cut at each of its line ends, and says which of all of them reads best with the 
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from types import MappingProxyType
 
 import torch
@@ -191,14 +192,14 @@ def fill(
             rows, [*layouts, *[layouts[0]] * len(written)], middles, strict=True
         )
     ]
-    longest = max(len(ids) for ids, _, _ in texts)
-    if longest == 0:  # nothing but slack: there is no text to think of
+    if not any(ids for ids, _, _ in texts):  # nothing but slack: there is no text to think of
         yield Filled(middles, [0.0] * len(rows), [0.0] * len(rows))
         return
-    padded = [ids + [params.pad_token_id] * (longest - len(ids)) for ids, _, _ in texts]
-    log_probs: Tensor = yield Score(torch.tensor(padded, device=noise.device), keep=False)
+    log_probs: Tensor = yield Score([ids for ids, _, _ in texts], keep=False)
+    told = iter(numbers(log_probs).tolist())
     confidence, follows = [], []
-    for log_p, (_, inside, near) in zip(numbers(log_probs).tolist(), texts, strict=True):
+    for ids, inside, near in texts:
+        log_p = list(islice(told, len(ids)))
         confidence.append(_mean([log_p[i] for i in inside]))
         follows.append(_mean([log_p[i] for i in near]))
     yield Filled(middles, confidence, follows)

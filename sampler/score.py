@@ -20,7 +20,7 @@ ROWS = 8
 TOKENS = 512
 
 
-def score(prompt: Sequence[int], texts: Sequence[list[int]], device: torch.device) -> Loop:
+def score(prompt: Sequence[int], texts: Sequence[list[int]]) -> Loop:
     """Read each of `texts` behind `prompt`; ends with one `Weighed`.
 
     Raises InvalidParameter for no text, and for an empty one.
@@ -32,15 +32,13 @@ def score(prompt: Sequence[int], texts: Sequence[list[int]], device: torch.devic
     common, read = 0, 0.0  # of the first text so much is read, and so probable is that
     for shared, rows in passes(texts):
         if shared > common:
-            piece = torch.tensor([texts[0][common:shared]], device=device)
-            log_probs: Tensor = yield Score(piece, keep=True)
-            common, read = shared, read + _sum(numbers(log_probs)[0])
+            log_probs: Tensor = yield Score([texts[0][common:shared]], keep=True)
+            common, read = shared, read + _sum(numbers(log_probs))
         tails = [texts[row][common:] for row in rows]
-        longest = max(map(len, tails))
-        padded = [tail + [0] * (longest - len(tail)) for tail in tails]
-        log_probs = yield Score(torch.tensor(padded, device=device), keep=False)
-        for row, tail, log_p in zip(rows, tails, numbers(log_probs), strict=True):
-            sums[row] = read + _sum(log_p[: len(tail)])
+        log_probs = yield Score(tails, keep=False)
+        parts = torch.split(numbers(log_probs), [len(tail) for tail in tails])
+        for row, part in zip(rows, parts, strict=True):
+            sums[row] = read + _sum(part)
     yield Weighed(sums)
 
 
@@ -51,14 +49,14 @@ def passes(texts: Sequence[list[int]]) -> Iterator[tuple[int, list[int]]]:
     """
     shared = [min(common_length(text, texts[0]), len(text) - 1) for text in texts]
     rows: list[int] = []
-    longest = 0
+    tokens = 0
     for row in sorted(range(len(texts)), key=shared.__getitem__):
         tail = len(texts[row]) - shared[rows[0] if rows else row]
-        if rows and (len(rows) == ROWS or (len(rows) + 1) * max(longest, tail) > TOKENS):
+        if rows and (len(rows) == ROWS or tokens + tail > TOKENS):
             yield shared[rows[0]], rows
-            rows, longest = [], 0
+            rows, tokens = [], 0
         rows.append(row)
-        longest = max(longest, len(texts[row]) - shared[rows[0]])
+        tokens += len(texts[row]) - shared[rows[0]]
     if rows:
         yield shared[rows[0]], rows
 

@@ -41,12 +41,12 @@ class Denoise:
 
 @dataclass(frozen=True)
 class Score:
-    """Encode rows ids [B, C] causally behind the prefix. Sent back: log p [B, C] in nats.
+    """Encode `rows` of ids causally, each behind the prefix. Sent back: log p [T] in nats.
 
-    With `keep` the one row joins the prefix.
+    The T tokens of all rows lie one behind the other. With `keep` the one row joins the prefix.
     """
 
-    ids: Tensor
+    rows: Sequence[Sequence[int]]
     keep: bool
 
 

@@ -82,10 +82,15 @@ def say(work: Denoise, likely: Tensor, entropy: Tensor | float = 0.0) -> Step:
     return Step(tokens, tokens, entropies, torch.zeros(*work.ids.shape, 1))
 
 
+def tokens_of(work: Score) -> int:
+    """How many tokens the rows have together."""
+    return sum(len(row) for row in work.rows)
+
+
 def by_hand(
     loop: Loop,
     read: Callable[[Denoise], Step],
-    score: Callable[[Score], Tensor] = lambda work: torch.zeros(work.ids.shape),
+    score: Callable[[Score], Tensor] = lambda work: torch.zeros(tokens_of(work)),
 ) -> tuple[list[Work], list[Event]]:
     """Run a loop whose model are `read` and `score`; returns its works and its events."""
     works: list[Work] = []

@@ -17,6 +17,7 @@ from loops import (
     say,
     step_to_the_end,
     tame_model,
+    tokens_of,
 )
 from tiny_model import CANVAS, VOCAB, WINDOW
 from torch import Tensor
@@ -476,7 +477,7 @@ def test_a_finished_block_that_is_not_a_number_is_refused():
         by_hand(
             generate([4], replace(PARAMS, max_new_tokens=2 * CANVAS), noise_of(0)),
             lambda work: say(work, torch.full((CANVAS,), 9)),
-            lambda work: torch.full(work.ids.shape, torch.nan),
+            lambda work: torch.full((tokens_of(work),), torch.nan),
         )
 
 

@@ -188,7 +188,7 @@ def probing(prompt, told):
     free, uniform = torch.ones_like(ids, dtype=torch.bool), torch.full(ids.shape, 0.5)
     step = yield Denoise(ids, free, None, uniform, 1.0, {}, more=True)
     told += [step.entropy, step.soft]
-    told.append((yield Score(ids, keep=False)))
+    told.append((yield Score([*ids.tolist(), [], [5, 6], []], keep=False)))
 
 
 def edited(rng, text):
@@ -645,9 +645,9 @@ def scripted(rng, prompt, rows):
             case kind:
                 keep = kind == "keep"
                 count = 1 if keep else rows
-                log_probs = check_numbers((yield Score(torch.tensor([ids] * count), keep)))
+                log_probs = check_numbers((yield Score([ids] * count, keep)))
                 said = [(sum(text) + sum(ids[:i])) % VOCAB == t for i, t in enumerate(ids)]
-                assert (log_probs > -1).tolist() == [said] * count
+                assert (log_probs > -1).tolist() == said * count
                 text += ids if keep else []
         yield EVENT
     yield EVENT

@@ -15,6 +15,7 @@ from loops import (
     say,
     step_to_the_end,
     tame_model,
+    tokens_of,
 )
 from tiny_model import VOCAB, WINDOW
 from torch import Tensor
@@ -359,12 +360,12 @@ def test_the_join_is_asked_of_so_many_tokens_behind_each_hole():
     works, events = by_hand(
         fill([4], [lay_out(parts, 32)], wide(32), noise_of(0)),
         lambda work: say(work, said),
-        lambda work: -(2.0 ** torch.arange(work.ids.shape[1], dtype=torch.float64))[None],
+        lambda work: -(2.0 ** torch.arange(tokens_of(work), dtype=torch.float64)),
     )
     assert isinstance(works[-1], Score)
     # Without slack: 5 6 | 60 ... 71 | 7 | 73 74 | 8 | 80 ... 87
     text = [5, 6, *range(60, 72), 7, 73, 74, 8, *range(80, 88)]
-    assert works[-1].ids.tolist() == [text]
+    assert works[-1].rows == [text]
     assert not works[-1].keep
     inside = [0, 1, 14, 17]
     near = [*range(2, 10), 15, 16, *range(18, 26)]
@@ -389,9 +390,9 @@ def test_rows_of_slack_and_rows_of_text_are_judged_together():
     works, events = by_hand(
         fill([4], [lay_out([Hole(6), [60, 61]], 8)] * 2, PARAMS, noise_of(0, 1)),
         lambda work: say(work, said),
-        lambda work: torch.where(work.ids >= 60, -1.0, -3.0),
+        lambda work: torch.tensor([-1.0 if t >= 60 else -3.0 for row in work.rows for t in row]),
     )
-    assert works[-1].ids.tolist() == [[60, 61, 0, 0, 0, 0, 0, 0], [5, 5, 5, 5, 5, 5, 60, 61]]
+    assert works[-1].rows == [[60, 61], [5, 5, 5, 5, 5, 5, 60, 61]]
     filled = filled_of(events)
     assert filled.middles == [[[]], [[5] * 6]]
     assert filled.confidence == [0.0, -3.0]
@@ -509,7 +510,7 @@ def test_a_fill_whose_probabilities_are_no_numbers_is_refused():
         by_hand(
             fill([4], [lay_out([Hole(8)], 8)], PARAMS, noise_of(0)),
             lambda work: say(work, torch.full((8,), 9)),
-            lambda work: torch.full(work.ids.shape, torch.nan),
+            lambda work: torch.full((tokens_of(work),), torch.nan),
         )
 
 

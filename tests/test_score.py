@@ -10,7 +10,6 @@ from sampler.events import Weighed
 from sampler.forward import Forward
 from sampler.params import InvalidParameter
 
-CPU = torch.device("cpu")
 # Beginnings in common with the first, none, a text that is all of it and more, and its beginning.
 TEXTS = [
     [9, 10, 11, 12, 13],
@@ -24,7 +23,7 @@ TEXTS = [
 
 def weighed(denoiser, texts):
     """Return what is said of the texts, read together."""
-    request = Request(score.score(prompt_of(20), texts, CPU), rows=8, tokens=1, room=8)
+    request = Request(score.score(prompt_of(20), texts), rows=8, tokens=1, room=8)
     ((event,),) = step_to_the_end(new_engine(denoiser), request)
     assert isinstance(event, Weighed)
     return event.log_probs
@@ -66,7 +65,7 @@ def test_no_pass_reads_more_than_its_share() -> None:
 @pytest.mark.parametrize("texts", [[], [[]], [[3], []]])
 def test_where_there_is_nothing_to_score_it_is_said(texts) -> None:
     with pytest.raises(InvalidParameter, match="empty"):
-        next(score.score([2], texts, CPU))
+        next(score.score([2], texts))
 
 
 def test_every_text_is_read_once_behind_what_it_shares_with_the_first() -> None:

@@ -141,8 +141,8 @@ def _worth(rig: Rig, engine: Engine, ids: Sequence[int]) -> float:
 
     def loop() -> Loop:
         yield from denoise.prefill(rig.ids[:PREFIX])
-        log_probs = yield Score(rig.tensor(ids), keep=False)
-        yield Scored(0, log_probs)
+        log_probs = yield Score([ids], keep=False)
+        yield Scored(0, log_probs[None])
 
     (scored,) = rigs.answer(engine, Request(loop(), rows=1, tokens=len(ids)))
     assert isinstance(scored, Scored)
