@@ -1,18 +1,16 @@
 """Every claim about speed and quality, side by side in one run: `python -m sampler.bench`.
 
-Reads argv, runs the sections one after another, prints their tables and keeps their JSON, each as
-soon as it is there. What is measured, and how, stands in `sampler.benchmarks`. `dgemma bench` runs
-it as the daemon runs its model: with threads that do not spin while they wait.
+Reads argv and runs the sections that were asked for. What is measured, and how, stands in
+`sampler.benchmarks`. `dgemma bench` runs it as the daemon runs its model: with threads that do not
+spin while they wait.
 """
 
-import json
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import click
 import torch
@@ -26,11 +24,10 @@ from sampler.benchmarks import (
     holes,
     keystroke,
     loop,
-    machine,
-    report,
     retraction,
     rig,
     scale,
+    sections,
 )
 from sampler.benchmarks.report import Section
 from sampler.load import Quantize, UnusableModel
@@ -119,33 +116,9 @@ def bench(
     with screen.status("starting") as status:
         load = partial(rig.build, model, device=device, dtype=dtype, quantize=quantize)
         run = Run(load, short_tokens, shape, cut, size, status.update)
-        named = {"model": model, "dtype": dtype, "quantize": quantize}
-        _measure(run, [name for name in SECTIONS if not only or name in only], named, out)
-
-
-def _measure(run: Run, names: Sequence[str], named: dict[str, str], out: Path | None) -> None:
-    # Into a file the tables need no screen's width.
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    found: dict[str, Any] = {
-        "machine": machine.facts(),
-        **named,
-        "scale": asdict(run.scale),
-        "sections": [],
-    }
-    console.print(machine.line(found["machine"]), style="dim", highlight=False, soft_wrap=True)
-    _write(out, found)
-    for name in names:
-        began = time.monotonic()
-        section = SECTIONS[name](run)
-        report.show(section, console)
-        seconds = round(time.monotonic() - began, 1)
-        found["sections"].append(report.as_json(section) | {"seconds": seconds})
-        _write(out, found)
-
-
-def _write(out: Path | None, found: dict[str, Any]) -> None:
-    if out:
-        out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        chosen = [section for name, section in SECTIONS.items() if not only or name in only]
+        facts = {"model": model, "dtype": dtype, "quantize": quantize, "scale": asdict(size)}
+        sections.measure([partial(one, run) for one in chosen], facts, width=120, out=out)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -1,20 +1,16 @@
 """What nano is worth, on packages it never saw: `python -m sampler.train.evaluate [MODEL]`.
 
-Reads argv, asks section after section, prints their tables and keeps their JSON, each as soon as
-it is there. What is counted stands in `quality` and `humaneval`; here are the losses, by which a
-training run is watched.
+Reads argv and runs the sections that were asked for. What is counted stands in `quality` and
+`humaneval`; here are the losses, by which a training run is watched.
 """
 
-import json
 import math
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
@@ -28,7 +24,7 @@ from dgemma_lsp.errors import UserError
 from dgemma_lsp.ignores import Ignores
 from dgemma_lsp.project import Project
 from sampler import load as loading
-from sampler.benchmarks import machine, report
+from sampler.benchmarks import sections
 from sampler.benchmarks.report import Section
 from sampler.benchmarks.rig import Told
 from sampler.train import cases, corpus, humaneval, objective, quality, stream
@@ -292,23 +288,9 @@ def evaluate(
             yardsticks=yardstick,
             tell=status.update,
         )
-        _measure(run, [name for name in SECTIONS if not only or name in only], out)
-
-
-def _measure(run: Run, names: Sequence[str], out: Path | None) -> None:
-    # Into a file the tables need no screen's width.
-    console = Console(width=None if sys.stdout.isatty() else 180)
-    found: dict[str, Any] = {"machine": machine.facts(), "model": run.model, "sections": []}
-    found |= {"size": asdict(run.size), "seed": run.seed}
-    console.print(machine.line(found["machine"]), style="dim", highlight=False, soft_wrap=True)
-    for name in names:
-        began = time.monotonic()
-        section = SECTIONS[name](run)
-        report.show(section, console)
-        seconds = round(time.monotonic() - began, 1)
-        found["sections"].append(report.as_json(section) | {"seconds": seconds})
-        if out:
-            out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        chosen = [section for name, section in SECTIONS.items() if not only or name in only]
+        facts = {"model": model, "size": asdict(size), "seed": seed}
+        sections.measure([partial(one, run) for one in chosen], facts, width=180, out=out)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
