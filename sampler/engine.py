@@ -8,7 +8,7 @@ join and leave at any step. Who is next is decided by `sampler.turns`.
 """
 
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -306,17 +306,18 @@ class Engine:
     def _encode(self, group: list[_Running]) -> list[object]:
         pieces = [self._piece(running) for running in group]
         spans = [Span(r.text, tuple(map(len, rows))) for r, rows in zip(group, pieces, strict=True)]
-        ids = [token for rows in pieces for row in rows for token in row]
-        hidden: Iterator[Tensor] = iter(())
-        if ids:
-            states = self.denoiser.encode(
-                [span for span in spans if span.tokens],
-                torch.tensor(ids, dtype=torch.long, device=self.denoiser.device),
-            )
-            hidden = iter(torch.split(states, [span.tokens for span in spans if span.tokens]))
+        ids = torch.tensor(
+            [token for rows in pieces for row in rows for token in row],
+            dtype=torch.long,
+            device=self.denoiser.device,
+        )
+        filled = [span for span in spans if span.tokens]
+        states = self.denoiser.encode(filled, ids) if filled else ids.new_empty(0, 0)
+        sizes = [span.tokens for span in spans]
+        parts = zip(torch.split(ids, sizes), torch.split(states, sizes), strict=True)
         read = [
-            self._encoded(running, span.widths, next(hidden) if span.tokens else None)
-            for running, span in zip(group, spans, strict=True)
+            self._encoded(running, span.widths, *part)
+            for running, span, part in zip(group, spans, parts, strict=True)
         ]
         # Only now, when nothing can raise any more: a piece that is kept twice would be wrong.
         for running, rows, (_, last) in zip(group, pieces, read, strict=True):
@@ -340,23 +341,22 @@ class Engine:
         return [work.ids]
 
     def _encoded(
-        self, running: _Running, widths: tuple[int, ...], hidden: Tensor | None
+        self, running: _Running, widths: tuple[int, ...], ids: Tensor, hidden: Tensor
     ) -> tuple[object, Tensor | None]:
         """Return what a loop is sent for its rows, and the state [D] behind them if it is kept.
 
-        hidden [T, D]; None where there was nothing to encode.
+        ids [T] and hidden [T, D]; both are empty where there was nothing to encode.
         """
         work, kv = running.work, running.text
-        last = None if hidden is None else hidden[-1].clone()
+        last = hidden[-1].clone() if len(hidden) else None
         if isinstance(work, Prefill):
-            whole = kv.length + sum(widths) == len(work.ids)
+            whole = kv.length + len(ids) == len(work.ids)
             return (None if whole else _UNFINISHED), last
         if isinstance(work, Predict):
             state = kv.last if last is None else last
             assert state is not None
             return self.denoiser.logits(state[None])[0], last
-        assert isinstance(work, Score) and hidden is not None and kv.last is not None
-        ids = torch.tensor([t for row in work.rows for t in row], device=hidden.device)
+        assert isinstance(work, Score) and len(hidden) and kv.last is not None
         before = hidden.roll(1, 0)
         starts = accumulate(widths, initial=0)
         before[[at for at, width in zip(starts, widths, strict=False) if width]] = kv.last
