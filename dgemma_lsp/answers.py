@@ -3,6 +3,7 @@
 Runs in the model process: with `model_process` it is all of this package that imports torch.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -134,6 +135,12 @@ class _Completion:
         lengths = [min(length, self._longest) for length in lengths]
         holes = [infill.Hole(length, self._prompt.first) for length in lengths]
         self._layouts = [infill.lay_out([hole, suffix], size) for hole in holes]
+        self._support = {copy.text: infill.support(copy.before, copy.after) for copy in job.copies}
+        asked = answers.config.completion.denoise_below
+        self._denoise_below = answers.model.denoise_below if asked is None else asked
+        self._copied = self._copies(answers.config.completion.copied)
+        # Whoever asks for several texts wants them to differ, which denoised ones do.
+        always = job.candidates > 1 or self._denoise_below == math.inf
         device = answers.denoiser.device
         seed = job.sampling.seed or 0
         loop = infill.fill(
@@ -144,7 +151,8 @@ class _Completion:
             Noise(range(seed, seed + rows), answers.denoiser.vocab_size, device),
             warm=self._warm(rows, size, device),
             causal=self._causal(answers),
-            copied=self._copied(answers.config.completion.copied),
+            copied=self._copied,
+            enough=None if always else self._enough,
             region=infill.reading_region(
                 self._layouts, self._eos, self._prompts.line_ends, job.max_lines, device
             ),
@@ -171,17 +179,33 @@ class _Completion:
 
     def done(self) -> wire.Done:
         """Return how it ended."""
-        assert self._block is not None
+        settled = self._block is None or bool(self._block.settled.all())
         return wire.Done(
             id=self._job.id,
-            reason="settled" if bool(self._block.settled.all()) else "steps",
+            reason="settled" if settled else "steps",
             timings=wire.Timings(
                 denoise_ms=(time.monotonic() - self._began) * 1e3,
                 prompt_tokens=len(self._prompt.prefix_ids) + len(self._prompt.suffix_ids),
                 tokens=self._tokens,
-                steps=self._block.steps,
+                steps=self._steps,
             ),
         )
+
+    @property
+    def _steps(self) -> int:
+        return 0 if self._block is None else self._block.steps
+
+    def _enough(self, known: Filled) -> bool:
+        """Tell whether the best of what is known without denoising is good enough to be shown.
+
+        What stands at a like place is enough by itself; what only stands behind the same words had
+        better be compared with what the model writes.
+        """
+        texts = [self._text(row[0]) for row in known.middles]
+        best = infill.best_first(known, texts, self._support)[0]
+        worth = infill.worths(known, texts, self._support)[best]
+        compared = texts[best] in self._support or len(texts) > len(self._copied)
+        return bool(texts[best].strip()) and compared and worth >= self._denoise_below
 
     def _causal(self, answers: Answers) -> infill.Causal | None:
         asked = answers.config.completion.causal_tokens
@@ -193,7 +217,7 @@ class _Completion:
         lines = 1 if within else self._job.max_lines
         return infill.Causal(min(tokens, self._longest), lines, self._prompts.line_ends)
 
-    def _copied(self, count: int) -> list[list[int]]:
+    def _copies(self, count: int) -> list[list[int]]:
         """Return what may be copied into the hole: what the client knows of, then what is near."""
         longest = min(self._room - infill.JOIN, self._job.sampling.max_tokens or self._room)
         told = [self._prompts.encode(self._prompt.healed + one.text) for one in self._job.copies]
@@ -237,12 +261,11 @@ class _Completion:
         return told
 
     def _blocks(self, filled: Filled) -> list[wire.Block]:
-        assert self._block is not None
         texts = [self._text(row[0]) for row in filled.middles]
         # What was written one token after another is as it stays.
-        settled = self._block.settled.tolist() + [True] * (len(texts) - len(self._layouts))
-        support = {copy.text: infill.support(copy.before, copy.after) for copy in self._job.copies}
-        best = infill.best_first(filled, texts, support)
+        settled = [] if self._block is None else self._block.settled.tolist()
+        settled += [True] * (len(texts) - len(settled))
+        best = infill.best_first(filled, texts, self._support)
         chosen, rest = best[: self._job.candidates], best[self._job.candidates :]
         self._tokens = sum(len(filled.middles[row][0]) for row in chosen)
         distinct: dict[str, int] = {}  # several rows often say the same
@@ -254,10 +277,10 @@ class _Completion:
                 id=self._job.id,
                 block=0,
                 text=texts[row],
-                steps=self._block.steps,
+                steps=self._steps,
                 stable=settled[row],
                 candidate=candidate,
-                confidence=min(0.0, filled.confidence[row] + support.get(texts[row], 0.0)),
+                confidence=min(0.0, filled.confidence[row] + self._support.get(texts[row], 0.0)),
             )
             for candidate, row in enumerate([*chosen, *spares])
         ]

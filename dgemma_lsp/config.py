@@ -40,6 +40,8 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `causal_tokens` tokens are written one after another and take part in the choice (without the
     option as many as the model itself proposes, 0: none), and `copied` texts that stand at like
     places elsewhere: in the document, and in `copied_files` files of its kind in the workspace.
+    Where one of these is worth `denoise_below` nats a token at least (without the option what the
+    model proposes), nothing is denoised: `sampler.infill.worths` tells what a text is worth.
 
     `context_chars` of other files, opened or edited last, are read before the prefix, and
     `imports_chars` of the heads of what a Python file imports from its workspace; behind them, as
@@ -58,6 +60,7 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     candidates: Annotated[int, Meta(ge=1, le=16)] = 3
     drawn: Annotated[int, Meta(ge=1, le=64)] = 3
     causal_tokens: Annotated[int, Meta(ge=0, le=4096)] | None = None
+    denoise_below: Annotated[float, Meta(ge=-1e9, le=1e9)] | None = None
     copied: Annotated[int, Meta(ge=0, le=64)] = 8
     copied_files: Annotated[int, Meta(ge=0, le=10_000)] = 400
     deadline_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = 2000

@@ -56,6 +56,14 @@ class Filled:
     confidence: list[float]
     follows: list[float]
 
+    def __add__(self, other: "Filled") -> "Filled":
+        """Return the rows of both."""
+        return Filled(
+            self.middles + other.middles,
+            self.confidence + other.confidence,
+            self.follows + other.follows,
+        )
+
     def rating(self, row: int) -> float:
         """Return how well a row reads in its place; what follows from it tells most.
 

@@ -6,10 +6,11 @@ The pinned suffix stands behind the hole, so that the model sees where the text 
 does not need of the hole it leaves empty. How long a hole should be nobody knows beforehand: rows
 with holes of several lengths are filled at once, the causal side writes a text of its own that is
 cut at each of its line ends, and says which of all of them reads best with the suffix behind it.
+What costs least can be read first: where that is enough, nothing is denoised.
 """
 
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from types import MappingProxyType
@@ -128,16 +129,24 @@ def best_first(
 ) -> list[int]:
     """Return the rows in the order in which they are worth showing; `texts` are what they say.
 
-    What several rows say is the likelier for it, and `supported` is what texts are worth besides,
-    in nats a token. What is empty comes last: it is very probable by any rating and of no use.
+    What is empty comes last: it is very probable by any rating and of no use.
+    """
+    worth = worths(filled, texts, supported)
+    return sorted(range(len(texts)), key=lambda row: (not texts[row].strip(), -worth[row]))
+
+
+def worths(
+    filled: Filled, texts: Sequence[str], supported: Mapping[str, float] = NO_SUPPORT
+) -> list[float]:
+    """Return what each row is worth, in nats a token; `texts` are what they say.
+
+    What several rows say is the likelier for it, and `supported` is what texts are worth besides.
     """
     votes = Counter(texts)
-
-    def worth(row: int) -> float:
-        text = texts[row]
-        return filled.rating(row) + VOTE_WEIGHT * votes[text] + supported.get(text, 0.0)
-
-    return sorted(range(len(texts)), key=lambda row: (not texts[row].strip(), -worth(row)))
+    return [
+        filled.rating(row) + VOTE_WEIGHT * votes[text] + supported.get(text, 0.0)
+        for row, text in enumerate(texts)
+    ]
 
 
 def fill(
@@ -150,13 +159,16 @@ def fill(
     region: Region | None = None,
     causal: Causal | None = None,
     copied: Sequence[list[int]] = (),
+    enough: Callable[[Filled], bool] | None = None,
 ) -> Loop:
     """Fill the holes of one row for each layout, all rows at once behind `prompt`.
 
     With `causal`, texts for the one hole right behind the prompt are written one token after
-    another too, and `copied` are more of them that are known from elsewhere. Yields drafts, the
-    block, and `Filled`. Raises InvalidParameter for an empty prompt, and for layouts or a warm text
-    that do not fit the canvas or the rows.
+    another too, and `copied` are more of them that are known from elsewhere. With `enough`, what is
+    copied is read first, then what is written; where that is enough it is the whole answer: nothing
+    is denoised, and there is no block. Yields drafts, the block, and `Filled`. Raises
+    InvalidParameter for an empty prompt, and for layouts or a warm text that do not fit the canvas
+    or the rows.
     """
     if len(layouts) != noise.rows:
         raise InvalidParameter(
@@ -171,30 +183,37 @@ def fill(
     pins = _pins(layouts, noise.device)
     check_known(pins, warm, params, noise)
     yield from prefill(prompt)
-    written = list(copied)
-    if causal is not None:
-        written += yield from _written(causal, layouts[0], params)
-        yield Prefill(prompt)
+    # What is not denoised stands in the first row's layout, which has the longest hole.
+    unread = [(layouts[0], [ids]) for ids in copied]
+    read = Filled([], [], [])
+    for writing in (None, causal):  # what is copied costs least
+        if writing is not None:
+            written = yield from _written(writing, layouts[0], params)
+            unread += [(layouts[0], [ids]) for ids in written]
+            yield Prefill(prompt)
+        if unread and enough is not None:
+            read, unread = read + (yield from _read(unread)), []
+            if enough(read):
+                yield read
+                return
     canvas = yield from denoise_block(0, params, noise, pins, warm, region)
-    rows = canvas.draft.tolist()
-    finished = torch.ones(len(rows), dtype=torch.bool)
+    finished = torch.ones(len(layouts), dtype=torch.bool)
     yield Block(0, canvas.step, canvas.draft, canvas.settled, finished)
-    middles = [
-        [middle(row[hole], params.eos_token_ids) for hole in layout.holes]
-        for row, layout in zip(rows, layouts, strict=True)
+    denoised = [
+        (layout, [middle(row[hole], params.eos_token_ids) for hole in layout.holes])
+        for row, layout in zip(canvas.draft.tolist(), layouts, strict=True)
     ]
-    # What was written stands in the first row's layout, which has the longest hole.
-    rows += [rows[0]] * len(written)
-    middles += [[ids] for ids in written]
-    texts = [
-        _compact(row, layout, found)
-        for row, layout, found in zip(
-            rows, [*layouts, *[layouts[0]] * len(written)], middles, strict=True
-        )
-    ]
+    yield (yield from _read([*denoised, *unread])) + read
+
+
+def _read(
+    rows: Sequence[tuple[Layout, list[list[int]]]],
+) -> Generator[Score, Tensor, Filled]:
+    """Have the causal side read the middles of some rows, each in its layout."""
+    middles = [found for _, found in rows]
+    texts = [_compact(layout, found) for layout, found in rows]
     if not any(ids for ids, _, _ in texts):  # nothing but slack: there is no text to think of
-        yield Filled(middles, [0.0] * len(rows), [0.0] * len(rows))
-        return
+        return Filled(middles, [0.0] * len(rows), [0.0] * len(rows))
     log_probs: Tensor = yield Score([ids for ids, _, _ in texts], keep=False)
     told = iter(numbers(log_probs).tolist())
     confidence, follows = [], []
@@ -202,7 +221,7 @@ def fill(
         log_p = list(islice(told, len(ids)))
         confidence.append(_mean([log_p[i] for i in inside]))
         follows.append(_mean([log_p[i] for i in near]))
-    yield Filled(middles, confidence, follows)
+    return Filled(middles, confidence, follows)
 
 
 def _written(
@@ -288,14 +307,14 @@ def _pins(layouts: Sequence[Layout], device: torch.device) -> Pins:
 
 
 def _compact(
-    row: list[int], layout: Layout, middles: Sequence[Sequence[int]]
+    layout: Layout, middles: Sequence[Sequence[int]]
 ) -> tuple[list[int], list[int], list[int]]:
-    """Return the row's text without slack, where in it the middles are, and where they join."""
+    """Return a row's text without slack, where in it the middles are, and where they join."""
     ids: list[int] = []
     inside: list[int] = []
     near: list[int] = []
     at = 0
-    known = layout.pinned.tolist()
+    row, known = layout.tokens.tolist(), layout.pinned.tolist()
     for hole, found in zip(layout.holes, middles, strict=True):
         ids += [
             t for t, is_known in zip(row[at : hole.start], known[at:], strict=False) if is_known

@@ -6,6 +6,7 @@ behind the user's back. No forward pass here.
 """
 
 import importlib.util
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -34,7 +35,8 @@ class LoadedModel:
     """A `DiffusionGemmaForBlockDiffusion` of transformers and what belongs to it.
 
     It was trained on `max_positions` tokens, canvas included. `causal_tokens` is how many tokens
-    of a completion it proposes to write one after another too, by its config.
+    of a completion it proposes to write one after another too, by its config, and `denoise_below`
+    from which worth on, in nats a token, a text that is known without denoising is enough.
     """
 
     name: str
@@ -43,6 +45,7 @@ class LoadedModel:
     defaults: SamplingParams
     max_positions: int
     causal_tokens: int = 0
+    denoise_below: float = math.inf
 
 
 def load(
@@ -83,9 +86,13 @@ def load(
     except Exception as exc:  # a damaged checkpoint makes transformers raise whatever it may
         raise UnusableModel(f"{name}: cannot be loaded: {_first_line(exc)}") from exc
     positions = model.config.text_config.max_position_embeddings
-    causal = getattr(model.config, "causal_tokens", 0)
+    proposed = {
+        option: getattr(model.config, option)
+        for option in ("causal_tokens", "denoise_below")
+        if hasattr(model.config, option)
+    }
     defaults = params_from_checkpoint(model)
-    return LoadedModel(name, model.eval(), tokenizer, defaults, positions, causal)
+    return LoadedModel(name, model.eval(), tokenizer, defaults, positions, **proposed)
 
 
 def _config(name: str, source: str) -> Any:

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -189,6 +190,37 @@ def test_copies_that_the_client_knows_of_come_first_and_fill_the_number(nano, mo
     decoded = [[answers.prompts.decode(ids).strip() for ids in copied] for copied in heard]
     # What is too long is left out, and not cut.
     assert decoded == [["x + 1"], ["x", "x + 1"], ["x", "x + 1"], ["x", "y"]]
+
+
+COPY = wire.Copy(text="zebra ** 7 @ ~okapi", before=60, after=60)
+
+
+@pytest.mark.parametrize(
+    ("proposed", "asked", "job", "denoised"),
+    [
+        (math.inf, None, {}, True),  # as a checkpoint does that says nothing of it
+        (-100.0, None, {}, False),
+        (-100.0, 100.0, {}, True),
+        (math.inf, -100.0, {}, False),
+        (-100.0, None, {"candidates": 2}, True),  # texts that differ
+        (-100.0, None, {"copies": []}, True),  # nothing is known
+    ],
+)
+def test_a_text_that_is_known_and_good_enough_is_the_answer_without_denoising(
+    nano, proposed, asked, job, denoised
+):
+    model, denoiser = nano
+    completion = Completion(causal_tokens=0, denoise_below=asked)
+    answers = Answers(
+        replace(model, denoise_below=proposed), denoiser, Config(completion=completion)
+    )
+    fields = {"prefix": "import os\n", "suffix": "\nx\n", "copies": [COPY]}
+    messages = run(answers, complete(**(fields | job)))
+    blocks, done = of(wire.Block, messages), of(wire.Done, messages)[0]
+    assert (done.timings.steps > 0) == denoised
+    assert {block.steps for block in blocks} == {done.timings.steps}
+    if not denoised:
+        assert (blocks[0].text, blocks[0].stable, done.reason) == (COPY.text, True, "settled")
 
 
 def test_what_stands_at_a_very_like_place_is_chosen_and_surely(answers):

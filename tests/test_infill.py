@@ -436,6 +436,42 @@ def test_copies_are_thought_of_beside_what_is_denoised(model, denoiser):
         assert (filled.confidence[row], filled.follows[row]) == pytest.approx(judged, abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "rows", "blocks"),
+    [
+        (1, "copied", 0),  # asked with the copies, and that is enough
+        (2, "copied written", 0),  # asked again when a text is written besides
+        (3, "denoised copied written", 1),
+    ],
+)
+def test_nothing_is_denoised_where_what_is_copied_or_written_is_enough(
+    model, denoiser, wanted, rows, blocks
+):
+    prompt, params = prompt_of(9), wide(24)
+    layouts = [lay_out([Hole(16), SUFFIX], 24)]
+    causal = Causal(4, 0, torch.zeros(VOCAB, dtype=torch.long))
+    copied = [[5, 6, 7], [8]]
+    options = {"copied": copied, "causal": causal}
+    whole = filled_of(run(denoiser, fill(prompt, layouts, params, noise_of(1), **options)))
+    parts = {"denoised": slice(0, 1), "copied": slice(1, 3), "written": slice(3, None)}
+    asked = []
+
+    def enough(known: Filled) -> bool:
+        asked.append(known)
+        return len(asked) == wanted
+
+    loop = fill(prompt, layouts, params, noise_of(1), **options, enough=enough)
+    events = run(denoiser, loop)
+    assert len([event for event in events if isinstance(event, Block)]) == blocks
+    assert len(asked) == min(wanted, 2)
+    # Each text is thought of as it is when all are read at once.
+    filled = filled_of(events)
+    for column in ("middles", "confidence", "follows"):
+        expected = [one for part in rows.split() for one in getattr(whole, column)[parts[part]]]
+        said = getattr(filled, column)
+        assert said == (expected if column == "middles" else pytest.approx(expected, abs=1e-4))
+
+
 @pytest.mark.parametrize(("follows", "best"), [([-1.0, -1.0], 1), ([-1.0, -1.6], 0)])
 def test_what_follows_weighs_twice_what_a_text_is_worth_by_itself(follows, best):
     filled = Filled([[[1]], [[2]]], [-2.0, -1.0], follows)

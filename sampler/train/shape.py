@@ -12,6 +12,8 @@ from sampler.train import tokenizer
 
 # So many tokens of a completion are proposed to be written one after another too: MODEL_CARD.md.
 CAUSAL_TOKENS = 8
+# ... and one that is worth so many nats a token without denoising is shown without.
+DENOISE_BELOW = -2.5
 
 
 def build_config(
@@ -72,6 +74,7 @@ def build_config(
         eoi_token_id=tokenizer.IMAGE_END,
         image_token_id=tokenizer.IMAGE_SOFT,
         causal_tokens=CAUSAL_TOKENS,
+        denoise_below=DENOISE_BELOW,
     )
 
 
