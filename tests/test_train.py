@@ -9,7 +9,7 @@ import torch
 from transformers import AutoTokenizer, DiffusionGemmaForBlockDiffusion
 
 from sampler.load import NANO
-from sampler.train import corpus, prose, shape, tokenizer
+from sampler.train import corpus, prose, shape, stream, tokenizer
 from sampler.train.forward import TrainingForward
 from sampler.train.objective import (
     RECIPES,
@@ -419,6 +419,20 @@ def test_vendored_code_and_tests_are_left_out(tmp_path):
     assert names == ["package/a.py", "package/sub/d.py"]
 
 
+def test_each_function_is_read_once(tmp_path, monkeypatch):
+    source = "def f(a):\n    if a:\n        a += 1\n    return a\n"
+    for name in ("a.py", "b.py"):
+        (tmp_path / name).write_text(source + "\n\nTABLE = (" + "1, " * 200 + ")\n")
+    monkeypatch.setattr(corpus, "_places", lambda folder: [("package", tmp_path, 0.0)])
+    assert list(corpus.function_documents(None)) == [corpus.Document("package/a.py", source)]
+
+
+def test_another_stream_is_repeated_until_it_has_its_share():
+    mixed = stream.mixed(np.zeros(300, np.uint16), np.array([1, 2], np.uint16), 0.25)
+    assert mixed.dtype == np.uint16
+    assert mixed.tolist() == [0] * 300 + [1, 2] * 50
+
+
 def test_neighbours_of_a_folder_stay_together_when_documents_are_shuffled():
     documents = [corpus.Document(f"p/{at:03}.py", "") for at in range(90)]
     got = corpus.shuffle(documents[::-1], seed=0)
@@ -452,7 +466,7 @@ def test_training_goes_on_from_its_checkpoint_and_ends_in_a_loadable_model(tmp_p
     work = tmp_path / "work"
     tok = tokenizer.train_tokenizer(["def f(x):\n    return x\n"] * 9, 300)
     tokenizer.save(tok, work / "tokenizer")
-    for name in ("train", "held_out"):
+    for name in ("train", "held_out", "functions"):
         np.save(work / f"{name}.npy", rng.integers(3, len(tok), 4000).astype(np.uint16))
     words = rng.integers(3, len(tok), 4000).astype(np.uint16)
     sentence = np.array([[at, at + 9] for at in range(1, 3900, 10)])
@@ -462,7 +476,7 @@ def test_training_goes_on_from_its_checkpoint_and_ends_in_a_loadable_model(tmp_p
 
     def train(tokens):
         options = {"tokens": tokens, "vocab": 300, "hidden": 16, "layers": 2, "heads": 2}
-        options |= {"windows": 2, "length": 128, "work": work}
+        options |= {"windows": 2, "length": 128, "work": work, "functions": 0.5}
         command = [sys.executable, "-m", "sampler.train.train"]
         command += [part for name, value in options.items() for part in (f"--{name}", str(value))]
         subprocess.run(command, check=True, env=os.environ | {"TORCHDYNAMO_DISABLE": "1"})

@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 import click
 
+from sampler.train.functions import functions
+
 HELD_OUT = ("click", "arrow", "tinydb", "structlog")
 HELD_OUT_REQUIREMENTS = ("click==8.5.1", "arrow==1.4.0", "tinydb==4.9.0", "structlog==26.1.0")
 
@@ -136,11 +138,27 @@ def read_folder(package: str, folder: Path) -> Iterator[Document]:
 def training_documents(folder: Path | None) -> Iterator[Document]:
     """Yield every training document once: near copies are dropped, packages are capped."""
     seen_lines: set[int] = set()
-    stdlib = Path(sysconfig.get_paths()["stdlib"])
-    found = [(s.package, package_folder(s.package, folder), s.megabytes) for s in SOURCES]
-    for package, place, megabytes in [("python", stdlib, STDLIB_MEGABYTES), *found]:
+    for package, place, megabytes in _places(folder):
         documents = [d for d in read_folder(package, place) if not _is_copy(d, seen_lines)]
         yield from _capped(documents, int(megabytes * 1e6))
+
+
+def function_documents(folder: Path | None) -> Iterator[Document]:
+    """Yield every function once that stands alone, of whole packages: here none drowns the rest."""
+    seen: set[str] = set()
+    for package, place, _ in _places(folder):
+        for document in read_folder(package, place):
+            for text in functions(document.text):
+                if text not in seen:
+                    seen.add(text)
+                    yield Document(document.name, text)
+
+
+def _places(folder: Path | None) -> list[tuple[str, Path, float]]:
+    """Return name, folder and cap in megabytes of all that is learnt from."""
+    stdlib = Path(sysconfig.get_paths()["stdlib"])
+    found = [(s.package, package_folder(s.package, folder), s.megabytes) for s in SOURCES]
+    return [("python", stdlib, STDLIB_MEGABYTES), *found]
 
 
 def held_out_documents(folder: Path | None) -> Iterator[Document]:

@@ -20,6 +20,17 @@ def line_breaks(tok: PreTrainedTokenizerFast) -> NDArray[np.bool_]:
     return np.array([piece.startswith(("Ċ", "čĊ")) for piece in pieces])
 
 
+def mixed(
+    stream: NDArray[np.uint16], other: NDArray[np.uint16], share: float
+) -> NDArray[np.uint16]:
+    """Return `stream` and behind it `other`, again and again, until that has about `share` of all.
+
+    So a window that begins anywhere is of `other` with that probability. `share` is below 1.
+    """
+    times = round(len(stream) * share / (1 - share) / len(other))
+    return np.concatenate([stream, *[other] * times])
+
+
 def tokenize(
     tok: PreTrainedTokenizerFast, documents: Iterable[Document], *, dropout_share: float = 0.0
 ) -> NDArray[np.uint16]:

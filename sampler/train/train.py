@@ -8,6 +8,7 @@ the last part of the tokens (`--decay`), so that the end can be moved while the 
 
 import hashlib
 import json
+import random
 import signal
 import time
 from pathlib import Path
@@ -47,12 +48,18 @@ CANVAS = 32
 class Data:
     """Token streams with what is known of them, made once and kept in the working folder."""
 
-    def __init__(self, work: Path, vocab_size: int, packages: Path | None) -> None:
+    def __init__(
+        self, work: Path, vocab_size: int, packages: Path | None, functions: float
+    ) -> None:
         folder = work / "tokenizer"
         if not (work / "train.npy").exists():
             _prepare(work, folder, vocab_size, packages)
         self.tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
         self.train = np.load(work / "train.npy")
+        if functions:
+            if not (work / "functions.npy").exists():
+                _prepare_functions(work, self.tokenizer, packages)
+            self.train = stream.mixed(self.train, np.load(work / "functions.npy"), functions)
         self.held_out = np.load(work / "held_out.npy")
         self.breaks = stream.line_breaks(self.tokenizer)
         if not (work / "prose.npz").exists():
@@ -73,6 +80,12 @@ def _prepare(work: Path, folder: Path, vocab_size: int, packages: Path | None) -
     np.save(work / "held_out.npy", stream.tokenize(tok, corpus.held_out_documents(packages)))
     shaken = stream.tokenize(tok, documents, dropout_share=stream.DROPOUT_SHARE)
     np.save(work / "train.npy", shaken)
+
+
+def _prepare_functions(work: Path, tok: PreTrainedTokenizerFast, packages: Path | None) -> None:
+    found = list(corpus.function_documents(packages))
+    random.Random(0).shuffle(found)
+    np.save(work / "functions.npy", stream.tokenize(tok, found, dropout_share=stream.DROPOUT_SHARE))
 
 
 def _prepare_prose(work: Path, tok: PreTrainedTokenizerFast, packages: Path | None) -> None:
@@ -170,20 +183,27 @@ def export(
     help="The share of windows that are English.",
 )
 @click.option(
+    "--functions",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.0,
+    show_default=True,
+    help="The share of the other windows that are short functions that stand alone.",
+)
+@click.option(
     "--device", default="auto", show_default=True, help="cuda, cpu or another that torch knows."
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 def main(work: Path, tokens: float, vocab: int, hidden: int, layers: int, heads: int,
          start: Path | None, packages: Path | None, windows: int, length: int, rate: float,
-         decay: float, minutes: float, recipe: str, prose: float, device: str,
-         seed: int) -> None:  # fmt: skip
+         decay: float, minutes: float, recipe: str, prose: float, functions: float,
+         device: str, seed: int) -> None:  # fmt: skip
     """Train a nano model, or go on training it."""
     work.mkdir(parents=True, exist_ok=True)
     transformers_logging.disable_progress_bar()
     torch._dynamo.config.recompile_limit = 64
     if start is not None and not (work / "tokenizer").exists():
         tokenizer.save(PreTrainedTokenizerFast.from_pretrained(start), work / "tokenizer")
-    data = Data(work, vocab, packages)
+    data = Data(work, vocab, packages, functions)
     vocab = len(data.tokenizer)  # a small corpus may not hold as many pieces as asked
     config: DiffusionGemmaConfig = shape.build_config(
         vocab_size=vocab,
