@@ -28,17 +28,22 @@ def silent(text):
 
 
 def fill(text, **others):
-    return Fill(text, others.get("candidates", [text]), others.get("ms", 5.0), 2, -1.0)
+    return Fill(
+        text, others.get("candidates", [text]), others.get("ms", 5.0), others.get("steps", 2), -1.0
+    )
 
 
 def test_figures_count_what_is_shown_exact_and_parses():
     hole = GIVEN[cases.ONE][0]
-    got = quality.figures([hole, hole], [[fill(hole.middle), fill("")], [fill("("), fill("x")]])
+    got = quality.figures(
+        [hole, hole], [[fill(hole.middle), fill("")], [fill("("), fill("x", steps=0)]]
+    )
     assert got["n"] == 2
     assert got["shown, %"] == 75
     assert got["exact, %"].mean == 25
     assert got["parses, %"].mean == 75
     assert got["ms p50"] == 5.0
+    assert (got["denoised, %"], got["steps taken"]) == (75, 1.5)
 
 
 def row(kind, steps, exact, length="unknown", ms=50.0):

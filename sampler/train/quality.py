@@ -161,6 +161,7 @@ def figures(holes: Sequence[Hole], fills: Fills) -> Row:
         "shown, %": 100 * fmean(bool(fill.text) for fill in flat),
         **_shares(holes, fills),
         **_times([fill.ms for fill in flat]),
+        "denoised, %": 100 * fmean(fill.steps > 0 for fill in flat),
         "steps taken": fmean(fill.steps for fill in flat),
     }
 
@@ -209,7 +210,14 @@ def _shares(holes: Sequence[Hole], fills: Fills) -> Row:
 def _judged(holes: Sequence[Hole], text: Callable[[Hole], str]) -> Row:
     empty: Row = {"n": len(holes), "shown, %": None}
     judged = _of_judged([[cases.judge(hole, text(hole))] for hole in holes])
-    return {**empty, **judged, "ms p50": None, "ms p95": None, "steps taken": None}
+    return {
+        **empty,
+        **judged,
+        "ms p50": None,
+        "ms p95": None,
+        "denoised, %": None,
+        "steps taken": None,
+    }
 
 
 def _of_judged(judged: Sequence[Sequence[Judged]]) -> Row:
