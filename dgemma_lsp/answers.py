@@ -139,8 +139,9 @@ class _Completion:
         asked = answers.config.completion.denoise_below
         self._denoise_below = answers.model.denoise_below if asked is None else asked
         self._copied = self._copies(answers.config.completion.copied)
-        # Whoever asks for several texts wants them to differ, which denoised ones do.
-        always = job.candidates > 1 or self._denoise_below == math.inf
+        # Whoever asks has time for all that can be had, and several texts ought to differ.
+        asked_for = job.trigger == "invoked" or job.candidates > 1
+        always = asked_for or self._denoise_below == math.inf
         device = answers.denoiser.device
         seed = job.sampling.seed or 0
         loop = infill.fill(

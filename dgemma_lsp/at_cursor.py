@@ -79,6 +79,7 @@ def request(
     deadline_ms: int | None,
     sampling: wire.Sampling,
     others: Iterable[Lines] = (),
+    trigger: wire.Trigger = "invoked",
 ) -> wire.Complete:
     """Return what the daemon is asked for the offset `cursor`; `others` are files beside this."""
     window = context.window(
@@ -92,7 +93,7 @@ def request(
         prefix=context.for_model(window.prefix),
         suffix=context.for_model(window.suffix),
         language=languages.language(file),
-        trigger="invoked",
+        trigger=trigger,
         candidates=candidates,
         spares=verdict.SPARES,
         copies=elsewhere.copies(

@@ -41,7 +41,8 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     option as many as the model itself proposes, 0: none), and `copied` texts that stand at like
     places elsewhere: in the document, and in `copied_files` files of its kind in the workspace.
     Where one of these is worth `denoise_below` nats a token at least (without the option what the
-    model proposes), nothing is denoised: `sampler.infill.worths` tells what a text is worth.
+    model proposes), nothing is denoised, unless somebody asks: `sampler.infill.worths` tells what a
+    text is worth.
 
     `context_chars` of other files, opened or edited last, are read before the prefix, and
     `imports_chars` of the heads of what a Python file imports from its workspace; behind them, as

@@ -74,7 +74,8 @@ class Complete(Struct, frozen=True, kw_only=True, tag="complete"):
     `previous` is what an earlier answer suggests at this place: the model starts from it.
     `copies` are what stands at like places elsewhere, the likest first: the model weighs them too.
     Besides the `candidates`, `spares` more texts are told of those that were weighed anyway, for
-    who can judge them better than the model.
+    who can judge them better than the model. For an automatic request with one candidate, what is
+    copied or written token by token is the answer without denoising where it is good enough.
     Of the text `max_lines` lines will be shown (0: all); once they are settled they are the answer.
     """
 

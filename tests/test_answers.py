@@ -203,6 +203,7 @@ COPY = wire.Copy(text="zebra ** 7 @ ~okapi", before=60, after=60)
         (-100.0, 100.0, {}, True),
         (math.inf, -100.0, {}, False),
         (-100.0, None, {"candidates": 2}, True),  # texts that differ
+        (-100.0, None, {"trigger": "invoked"}, True),  # all that can be had
         (-100.0, None, {"copies": []}, True),  # nothing is known
     ],
 )

@@ -164,6 +164,7 @@ class Editor:
             deadline_ms=None,
             sampling=wire.Sampling(max_steps=steps, seed=seed * SEED_STEP),
             others=others,
+            trigger="automatic",
         )
         job, _ = jobs.for_model(request, request.id, config)
         assert isinstance(job, wire.Complete)
