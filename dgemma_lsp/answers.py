@@ -4,6 +4,7 @@ Runs in the model process: with `model_process` it is all of this package that i
 """
 
 import math
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,6 +15,8 @@ import torch
 from dgemma_lsp import rewrite_answers, wire
 from dgemma_lsp.config import Config
 from dgemma_lsp.errors import TooLarge
+from dgemma_lsp.ghost import to_ghost_text
+from dgemma_lsp.syntax import fitting
 from sampler import autoregress, denoise, infill, lookup, score
 from sampler.canvas import Noise
 from sampler.denoise import Warm
@@ -139,6 +142,7 @@ class _Completion:
         asked = answers.config.completion.denoise_below
         self._denoise_below = answers.model.denoise_below if asked is None else asked
         self._copied = self._copies(answers.config.completion.copied)
+        self._least = answers.config.completion.min_confidence
         # Whoever asks has time for all that can be had, and several texts ought to differ.
         asked_for = job.trigger == "invoked" or job.candidates > 1
         always = asked_for or self._denoise_below == math.inf
@@ -197,16 +201,34 @@ class _Completion:
         return 0 if self._block is None else self._block.steps
 
     def _enough(self, known: Filled) -> bool:
-        """Tell whether the best of what is known without denoising is good enough to be shown.
+        """Tell whether what is known without denoising will be shown and is good enough.
 
         What stands at a like place is enough by itself; what only stands behind the same words had
         better be compared with what the model writes.
         """
         texts = [self._text(row[0]) for row in known.middles]
-        best = infill.best_first(known, texts, self._support)[0]
+        best = self._shown(texts, infill.best_first(known, texts, self._support))
+        if best is None or self._confidence(known, texts, best) < self._least:
+            return False
         worth = infill.worths(known, texts, self._support)[best]
         compared = texts[best] in self._support or len(texts) > len(self._copied)
-        return bool(texts[best].strip()) and compared and worth >= self._denoise_below
+        return compared and worth >= self._denoise_below
+
+    def _shown(self, texts: Sequence[str], order: Sequence[int]) -> int | None:
+        """Return the row whose text the client will show; None where it will show nothing."""
+        job, rows = self._job, dict[str, int]()
+        for row in order:
+            shown = to_ghost_text(
+                texts[row], job.prefix, job.suffix, max_lines=job.max_lines or sys.maxsize
+            )
+            if shown is not None:
+                rows.setdefault(shown, row)
+        fit = fitting(list(rows), job.prefix, job.suffix, job.language, count=1)
+        return rows[fit[0]] if fit else None
+
+    def _confidence(self, filled: Filled, texts: Sequence[str], row: int) -> float:
+        """Return how sure a text is, in nats a token; what stands at a like place is surer."""
+        return min(0.0, filled.confidence[row] + self._support.get(texts[row], 0.0))
 
     def _causal(self, answers: Answers) -> infill.Causal | None:
         asked = answers.config.completion.causal_tokens
@@ -281,7 +303,7 @@ class _Completion:
                 steps=self._steps,
                 stable=settled[row],
                 candidate=candidate,
-                confidence=min(0.0, filled.confidence[row] + self._support.get(texts[row], 0.0)),
+                confidence=self._confidence(filled, texts, row),
             )
             for candidate, row in enumerate([*chosen, *spares])
         ]

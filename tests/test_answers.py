@@ -192,6 +192,8 @@ def test_copies_that_the_client_knows_of_come_first_and_fill_the_number(nano, mo
     assert decoded == [["x + 1"], ["x", "x + 1"], ["x", "x + 1"], ["x", "y"]]
 
 
+# A line between these breaks the code.
+BREAKS = {"prefix": "if x:\n", "suffix": "\n    x\n", "language": "python"}
 COPY = wire.Copy(text="zebra ** 7 @ ~okapi", before=60, after=60)
 
 
@@ -205,6 +207,9 @@ COPY = wire.Copy(text="zebra ** 7 @ ~okapi", before=60, after=60)
         (-100.0, None, {"candidates": 2}, True),  # texts that differ
         (-100.0, None, {"trigger": "invoked"}, True),  # all that can be had
         (-100.0, None, {"copies": []}, True),  # nothing is known
+        (-100.0, None, {"suffix": "\n    x\n", "language": "python"}, False),  # broken anyway
+        (-100.0, None, BREAKS, True),  # it would not be shown
+        (-100.0, None, {"prefix": f"{COPY.text}\n"}, True),  # it would repeat the line above
     ],
 )
 def test_a_text_that_is_known_and_good_enough_is_the_answer_without_denoising(
@@ -228,7 +233,8 @@ def test_what_stands_at_a_very_like_place_is_chosen_and_surely(answers):
     texts = []
     for agree in (0, 60):
         copy = wire.Copy(text="zebra ** 7 @ ~okapi", before=agree, after=agree)
-        messages = run(answers, complete(prefix="import os\n", suffix="\nx\n", copies=[copy]))
+        copies = [copy, wire.Copy(text="import sys")]
+        messages = run(answers, complete(prefix="import os\n", suffix="\nx\n", copies=copies))
         block = of(wire.Block, messages)[0]
         texts.append((block.text, block.confidence))
     assert texts[0][0] != "zebra ** 7 @ ~okapi"

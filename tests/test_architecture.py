@@ -206,7 +206,7 @@ INSIDE = {
     "outbox": set(),
     "runtime": set(),
     "model_process": {"answers"},
-    "answers": {"rewrite_answers"},
+    "answers": {"ghost", "rewrite_answers", "syntax"},
     "rewrite_answers": set(),
     "progress": set(),
     "checkpoints": set(),

@@ -86,7 +86,12 @@ async def test_kill_9_fails_what_is_in_flight_and_the_next_request_succeeds(
                     assert isinstance(answer, wire.Draft | wire.Block)
 
         next_one = wire.Complete(
-            id="next", document="box.py", version=2, prefix=TEXT[: PLACES[1]], suffix=""
+            id="next",
+            document="box.py",
+            version=2,
+            prefix=TEXT[: PLACES[1]],
+            suffix="",
+            trigger="invoked",
         )
         answer = await complete(link, next_one)
         assert len(answer.texts) == 1
