@@ -228,7 +228,9 @@ class Window:
             try:
                 until(self.ghost, f"ghost text after {typed!r}", patience_s=patience_s)
             except TimeoutError:
-                self.keys("Control+z")
+                # Undo takes back a piece of what was typed, and which is VS Code's affair.
+                for _ in typed:
+                    self.keys("Backspace")
                 self.becomes(before)
             else:
                 self.becomes(inserted(before, line, typed))
