@@ -233,8 +233,7 @@ def test_what_stands_at_a_very_like_place_is_chosen_and_surely(answers):
     texts = []
     for agree in (0, 60):
         copy = wire.Copy(text="zebra ** 7 @ ~okapi", before=agree, after=agree)
-        copies = [copy, wire.Copy(text="import sys")]
-        messages = run(answers, complete(prefix="import os\n", suffix="\nx\n", copies=copies))
+        messages = run(answers, complete(prefix="import os\n", suffix="\nx\n", copies=[copy]))
         block = of(wire.Block, messages)[0]
         texts.append((block.text, block.confidence))
     assert texts[0][0] != "zebra ** 7 @ ~okapi"

@@ -50,7 +50,7 @@ def chat(job_id="t", text="hello", **sampling):
 
 def generate(job_id="g", **sampling):
     asked = {"max_steps": 2, "max_tokens": 64, "seed": 1} | sampling
-    return wire.Generate(id=job_id, prompt=PREFIX, sampling=wire.Sampling(**asked))
+    return wire.Generate(id=job_id, prompt="import os\n", sampling=wire.Sampling(**asked))
 
 
 def answer(answers, *messages):
@@ -118,11 +118,11 @@ def test_a_candidate_does_not_depend_on_how_many_there_are(answers):
     assert one.text in [block.text for block in three]
 
 
-def test_several_are_drawn_and_the_one_that_reads_best_is_given(nano):
+def test_several_are_drawn_and_the_one_that_reads_best_is_given(nano, answers):
     drawn = Answers(*nano, Config(completion=Completion(drawn=6)))
+    (one,) = of(wire.Block, answer(answers, complete()))
     (best,) = of(wire.Block, answer(drawn, complete()))
-    every = of(wire.Block, answer(drawn, complete(candidates=6)))
-    assert (best.text, best.confidence) == (every[0].text, every[0].confidence)
+    assert best.confidence >= one.confidence
     assert best.confidence < 0
 
 
