@@ -6,8 +6,9 @@ is learnt from functions that a reader understands without the rest of the file.
 
 import ast
 import builtins
-import warnings
 from collections.abc import Iterator
+
+from sampler.train.syntax_tree import syntax_tree
 
 # So many lines of a body and of a docstring, both at most.
 BODY, DOCSTRING = 30, 15
@@ -20,11 +21,8 @@ _BRANCHES = (ast.For, ast.While, ast.comprehension, ast.If)
 
 def functions(source: str) -> Iterator[str]:
     """Yield the functions of a file that stand alone, each at the left margin."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of escapes in somebody's strings
-            tree = ast.parse(source)
-    except (SyntaxError, ValueError):
+    tree = syntax_tree(source)
+    if tree is None:
         return
     lines = source.splitlines()
     for node in ast.walk(tree):

@@ -6,7 +6,6 @@ so that a clean one is left as it is.
 
 import ast
 import re
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from transformers import PreTrainedTokenizerFast
 from sampler.train import tokenizer
 from sampler.train.corpus import Document
 from sampler.train.errors_in_prose import spoil
+from sampler.train.syntax_tree import syntax_tree
 
 # So many mistakes a draft, as often as each number stands here.
 MISTAKES = (0, 0, 1, 1, 1, 2, 2, 3)
@@ -43,11 +43,8 @@ class Prose:
 
 def paragraphs(source: str) -> Iterator[str]:
     """Yield the paragraphs of a file's docstrings that are English sentences, each as one line."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of escapes in somebody's strings
-            tree = ast.parse(source)
-    except (SyntaxError, ValueError):
+    tree = syntax_tree(source)
+    if tree is None:
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
