@@ -15,7 +15,7 @@ import torch
 from dgemma_lsp import rewrite_answers, wire
 from dgemma_lsp.config import Config
 from dgemma_lsp.errors import TooLarge
-from dgemma_lsp.ghost import to_ghost_text
+from dgemma_lsp.ghost import to_ghost_texts
 from dgemma_lsp.syntax import fitting
 from sampler import autoregress, denoise, infill, lookup, score
 from sampler.canvas import Noise
@@ -216,15 +216,15 @@ class _Completion:
 
     def _shown(self, texts: Sequence[str], order: Sequence[int]) -> int | None:
         """Return the row whose text the client will show; None where it will show nothing."""
-        job, rows = self._job, dict[str, int]()
-        for row in order:
-            shown = to_ghost_text(
-                texts[row], job.prefix, job.suffix, max_lines=job.max_lines or sys.maxsize
-            )
-            if shown is not None:
-                rows.setdefault(shown, row)
-        fit = fitting(list(rows), job.prefix, job.suffix, job.language, count=1)
-        return rows[fit[0]] if fit else None
+        job = self._job
+        shown = to_ghost_texts(
+            (texts[row] for row in order),
+            job.prefix,
+            job.suffix,
+            max_lines=job.max_lines or sys.maxsize,
+        )
+        fit = fitting(list(shown), job.prefix, job.suffix, job.language, count=1)
+        return order[shown[fit[0]]] if fit else None
 
     def _confidence(self, filled: Filled, texts: Sequence[str], row: int) -> float:
         """Return how sure a text is, in nats a token; what stands at a like place is surer."""

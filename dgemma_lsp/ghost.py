@@ -7,6 +7,7 @@ Words: `before` is the cursor's line up to the cursor, `rest` is what follows th
 """
 
 import re
+from collections.abc import Iterable
 
 _FENCE = re.compile(r"^[ \t]*```.*$", re.MULTILINE)
 _CLOSES = {")": "(", "]": "[", "}": "{"}
@@ -30,6 +31,18 @@ def to_ghost_text(text: str, prefix: str, suffix: str, *, max_lines: int) -> str
     if not text.strip() or repeats(text, prefix):
         return None
     return text.replace("\n", "\r\n") if crlf else text
+
+
+def to_ghost_texts(
+    texts: Iterable[str], prefix: str, suffix: str, *, max_lines: int
+) -> dict[str, int]:
+    """Return the different texts that may be shown, and the number of the first that says each."""
+    found: dict[str, int] = {}
+    for number, text in enumerate(texts):
+        shown = to_ghost_text(text, prefix, suffix, max_lines=max_lines)
+        if shown is not None:
+            found.setdefault(shown, number)
+    return found
 
 
 def strip_fence(text: str) -> str:

@@ -5,7 +5,7 @@ The language server and the command line judge alike: both ask here.
 
 from dgemma_lsp.client import Completion
 from dgemma_lsp.config import Completion as Options
-from dgemma_lsp.ghost import to_ghost_text
+from dgemma_lsp.ghost import to_ghost_texts
 from dgemma_lsp.quiet import Reason
 from dgemma_lsp.syntax import fitting
 
@@ -43,9 +43,7 @@ def why_nothing(
 
 def _joining(answer: Completion, before: str, after: str, options: Options) -> dict[str, bool]:
     """Return the different texts that join what stands around, and if the model is sure of each."""
-    found: dict[str, bool] = {}
-    for candidate, text in enumerate(answer.texts):
-        shown = to_ghost_text(text, before, after, max_lines=options.max_lines)
-        if shown is not None:
-            found.setdefault(shown, answer.is_sure(candidate, options.min_confidence))
-    return found
+    shown = to_ghost_texts(answer.texts, before, after, max_lines=options.max_lines)
+    return {
+        text: answer.is_sure(candidate, options.min_confidence) for text, candidate in shown.items()
+    }

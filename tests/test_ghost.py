@@ -264,3 +264,8 @@ def test_whatever_is_shown_is_worth_it_and_within_its_lines(
     shown = ghost.to_ghost_text(text, prefix, suffix, max_lines=max_lines)
     assert shown is None or (shown.strip() and shown.rstrip().count("\n") < max_lines)
     assert shown is None or ("\r" in shown) <= ("\r" in document)
+
+
+def test_of_texts_that_show_the_same_the_first_counts_and_what_shows_nothing_is_left_out() -> None:
+    texts = ["", "b", "```\na\n```", "a", "b"]
+    assert ghost.to_ghost_texts(texts, "x = ", "\n", max_lines=5) == {"b": 1, "a": 2}
