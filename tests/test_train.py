@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import subprocess
@@ -427,6 +428,13 @@ def test_each_function_is_read_once(tmp_path, monkeypatch):
     assert list(corpus.function_documents(None)) == [corpus.Document("package/a.py", source)]
 
 
+def test_made_up_programs_come_once_and_are_none_that_is_tested(monkeypatch):
+    texts = [f"def f(a):\n    return a {sign} 2\n" for sign in "+-*"]
+    monkeypatch.setattr(corpus.programs, "files", lambda *_: itertools.cycle(texts))
+    made = corpus.program_documents(30, ["def g(x):\n    return x - 2\n"], seed=0)
+    assert [document.text for document in made] == [texts[0], texts[2]]
+
+
 def test_another_stream_is_repeated_until_it_has_its_share():
     mixed = stream.mixed(np.zeros(300, np.uint16), np.array([1, 2], np.uint16), 0.25)
     assert mixed.dtype == np.uint16
@@ -466,7 +474,7 @@ def test_training_goes_on_from_its_checkpoint_and_ends_in_a_loadable_model(tmp_p
     work = tmp_path / "work"
     tok = tokenizer.train_tokenizer(["def f(x):\n    return x\n"] * 9, 300)
     tokenizer.save(tok, work / "tokenizer")
-    for name in ("train", "held_out", "functions"):
+    for name in ("train", "held_out", "functions", "programs"):
         np.save(work / f"{name}.npy", rng.integers(3, len(tok), 4000).astype(np.uint16))
     words = rng.integers(3, len(tok), 4000).astype(np.uint16)
     sentence = np.array([[at, at + 9] for at in range(1, 3900, 10)])
@@ -476,7 +484,7 @@ def test_training_goes_on_from_its_checkpoint_and_ends_in_a_loadable_model(tmp_p
 
     def train(tokens):
         options = {"tokens": tokens, "vocab": 300, "hidden": 16, "layers": 2, "heads": 2}
-        options |= {"windows": 2, "length": 128, "work": work, "functions": 0.5}
+        options |= {"windows": 2, "length": 128, "work": work, "functions": 0.5, "programs": 0.5}
         command = [sys.executable, "-m", "sampler.train.train"]
         command += [part for name, value in options.items() for part in (f"--{name}", str(value))]
         subprocess.run(command, check=True, env=os.environ | {"TORCHDYNAMO_DISABLE": "1"})

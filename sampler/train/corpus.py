@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import click
 
+from sampler.train import contamination, programs
 from sampler.train.functions import functions
 
 HELD_OUT = ("click", "arrow", "tinydb", "structlog")
@@ -152,6 +153,24 @@ def function_documents(folder: Path | None) -> Iterator[Document]:
                 if text not in seen:
                     seen.add(text)
                     yield Document(document.name, text)
+
+
+def program_documents(characters: int, tests: Iterable[str], seed: int) -> Iterator[Document]:
+    """Yield files of made-up programs, about so many characters, each once.
+
+    None repeats a passage of `tests`, the programs that nano is measured on.
+    """
+    forbidden = {passage for text in tests for passage in contamination.passages(text)}
+    made = programs.files(*programs.read_all(), random.Random(seed))
+    seen: set[str] = set()
+    for number, text in enumerate(made):
+        if text in seen or contamination.passages(text) & forbidden:
+            continue
+        seen.add(text)
+        yield Document(f"programs/{number}.py", text)
+        characters -= len(text)
+        if characters < 0:
+            return
 
 
 def _places(folder: Path | None) -> list[tuple[str, Path, float]]:

@@ -28,6 +28,7 @@ from sampler.train import (
     checkpoint,
     corpus,
     evaluate,
+    humaneval,
     objective,
     own_steps,
     shape,
@@ -41,6 +42,7 @@ from sampler.train.prose import read as read_prose
 CANVAS_SIZES, CANVAS_SHARES = (16, 32, 64, 128), (0.1, 0.45, 0.35, 0.1)
 WARM_UP_STEPS = 100
 CHECKPOINT_SECONDS = 400
+PROGRAM_CHARACTERS = 12_000_000
 # The default of requests: a hole of a few lines and a third of the canvas for the suffix.
 CANVAS = 32
 
@@ -49,7 +51,7 @@ class Data:
     """Token streams with what is known of them, made once and kept in the working folder."""
 
     def __init__(
-        self, work: Path, vocab_size: int, packages: Path | None, functions: float
+        self, work: Path, vocab_size: int, packages: Path | None, functions: float, programs: float
     ) -> None:
         folder = work / "tokenizer"
         if not (work / "train.npy").exists():
@@ -60,6 +62,10 @@ class Data:
             if not (work / "functions.npy").exists():
                 _prepare_functions(work, self.tokenizer, packages)
             self.train = stream.mixed(self.train, np.load(work / "functions.npy"), functions)
+        if programs:
+            if not (work / "programs.npy").exists():
+                _prepare_programs(work, self.tokenizer)
+            self.train = stream.mixed(self.train, np.load(work / "programs.npy"), programs)
         self.held_out = np.load(work / "held_out.npy")
         self.breaks = stream.line_breaks(self.tokenizer)
         if not (work / "prose.npz").exists():
@@ -86,6 +92,12 @@ def _prepare_functions(work: Path, tok: PreTrainedTokenizerFast, packages: Path 
     found = list(corpus.function_documents(packages))
     random.Random(0).shuffle(found)
     np.save(work / "functions.npy", stream.tokenize(tok, found, dropout_share=stream.DROPOUT_SHARE))
+
+
+def _prepare_programs(work: Path, tok: PreTrainedTokenizerFast) -> None:
+    tests = [case.hole.text for case in humaneval.cases(humaneval.SINGLE, indented=True)]
+    made = corpus.program_documents(PROGRAM_CHARACTERS, set(tests), seed=0)
+    np.save(work / "programs.npy", stream.tokenize(tok, made, dropout_share=stream.DROPOUT_SHARE))
 
 
 def _prepare_prose(work: Path, tok: PreTrainedTokenizerFast, packages: Path | None) -> None:
@@ -190,20 +202,27 @@ def export(
     help="The share of the other windows that are short functions that stand alone.",
 )
 @click.option(
+    "--programs",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.0,
+    show_default=True,
+    help="The share of all these that are made-up programs.",
+)
+@click.option(
     "--device", default="auto", show_default=True, help="cuda, cpu or another that torch knows."
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 def main(work: Path, tokens: float, vocab: int, hidden: int, layers: int, heads: int,
          start: Path | None, packages: Path | None, windows: int, length: int, rate: float,
          decay: float, minutes: float, recipe: str, prose: float, functions: float,
-         device: str, seed: int) -> None:  # fmt: skip
+         programs: float, device: str, seed: int) -> None:  # fmt: skip
     """Train a nano model, or go on training it."""
     work.mkdir(parents=True, exist_ok=True)
     transformers_logging.disable_progress_bar()
     torch._dynamo.config.recompile_limit = 64
     if start is not None and not (work / "tokenizer").exists():
         tokenizer.save(PreTrainedTokenizerFast.from_pretrained(start), work / "tokenizer")
-    data = Data(work, vocab, packages, functions)
+    data = Data(work, vocab, packages, functions, programs)
     vocab = len(data.tokenizer)  # a small corpus may not hold as many pieces as asked
     config: DiffusionGemmaConfig = shape.build_config(
         vocab_size=vocab,
