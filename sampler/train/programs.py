@@ -22,7 +22,12 @@ _WORDS = (
     *("a", "an", "the", "Is", "it", "red", "blue", "street", "coffee", "OK", "sea", "7", "moon"),
 )
 _CLUE = "#> "
+_MODULES = ("heapq", "itertools", "math", "random", "re", "string")
 _GENERICS = {"list": "List", "dict": "Dict", "set": "Set", "tuple": "Tuple"}
+_FROM = {
+    "collections": {"Counter", "defaultdict", "deque"},
+    "typing": {*_GENERICS.values(), "Any", "Callable", "Optional", "Union"},
+}
 
 
 def read_all() -> tuple[Vocabulary, list[str]]:
@@ -43,7 +48,7 @@ def files(
         style = chooser.choice(list(_TYPES))
         programs = [_dressed(expand(t, vocabulary, chooser), style, chooser) for t in picked]
         body = "\n\n\n".join(program.rstrip("\n") for program in programs)
-        yield _imports(body) + body + "\n"
+        yield _imports(programs) + body + "\n"
 
 
 def _dressed(text: str, style: str, chooser: random.Random) -> str:
@@ -56,7 +61,10 @@ def _dressed(text: str, style: str, chooser: random.Random) -> str:
         return _TYPES[style](source)
     examples = _examples(source, node, clues, chooser)
     before, sentence, after = _around_docstring(source, node)
-    doc = chooser.choice(_DOCSTRINGS)(fill(sentence, LONGEST_LINE), examples)
+    style_of_doc = chooser.choice(_DOCSTRINGS if examples else _WITHOUT_EXAMPLES)
+    doc = style_of_doc(fill(sentence, LONGEST_LINE), examples)
+    if "\\" in doc and not doc.startswith("#"):
+        doc = "r" + doc
     return _TYPES[style](before) + (indent(doc, "    ") if doc else "") + after
 
 
@@ -74,7 +82,7 @@ def _examples(
 ) -> list[tuple[str, str]]:
     """Run a function on a few arguments; return calls and results, those that are short."""
     space: dict[str, object] = {}
-    exec(compile(_imports(source) + source, "<exercise>", "exec"), space)
+    exec(compile(_imports([source]) + source, "<exercise>", "exec"), space)
     function = space[node.name]
     assert callable(function)
     calls = list(clues) or [
@@ -150,17 +158,25 @@ _TYPES: Mapping[str, Callable[[str], str]] = {
 }
 
 
-def _imports(body: str) -> str:
-    """Return the import lines of what a program uses without saying so."""
-    used = set(re.findall(r"\w+", body))
-    typing = sorted(used & {*_GENERICS.values(), "Optional", "Any", "Union", "Callable"})
-    modules = [name for name in ("math", "re", "string", "random", "heapq", "itertools")
-               if re.search(rf"\b{name}\.\w", body)]  # fmt: skip
-    collections = sorted(used & {"defaultdict", "Counter", "deque"})
+def _imports(programs: Sequence[str]) -> str:
+    """Return the import lines of what programs use without saying so."""
+    used = {word for program in programs for word in re.findall(r"\w+", program)}
+    modules = [name for name in _MODULES if any(_uses_module(p, name) for p in programs)]
     lines = [f"import {name}" for name in modules]
-    lines += [f"from collections import {', '.join(collections)}"] if collections else []
-    lines += [f"from typing import {', '.join(typing)}"] if typing else []
+    for module, names in _FROM.items():
+        if found := sorted(used & names):
+            lines.append(f"from {module} import {', '.join(found)}")
     return "".join(line + "\n" for line in lines) + ("\n\n" if lines else "")
+
+
+def _uses_module(program: str, name: str) -> bool:
+    """Tell whether `name.something` is read where `name` is no variable."""
+    if not re.search(rf"\b{name}\.\w", program):
+        return False
+    nodes = list(ast.walk(ast.parse(program)))
+    bound = {node.arg for node in nodes if isinstance(node, ast.arg)}
+    bound |= {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return name not in bound
 
 
 def _doctest(examples: Sequence[tuple[str, str]]) -> str:
@@ -200,7 +216,8 @@ def _nothing(sentence: str, examples: Sequence[tuple[str, str]]) -> str:
     return ""
 
 
+_WITHOUT_EXAMPLES = (_one_line, _comment, _nothing)
 _DOCSTRINGS = (
-    *(_one_line, _doctested, _doctested, _doctested_closely, _doctested_closely),
-    *(_arrows, _equations, _comment, _nothing),
+    *(_doctested, _doctested, _doctested_closely, _doctested_closely, _arrows, _equations),
+    *_WITHOUT_EXAMPLES,
 )
