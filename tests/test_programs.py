@@ -49,27 +49,20 @@ def dressed(*lines: str) -> set[str]:
     return {next(programs.files(empty, [template], random.Random(seed))) for seed in range(30)}
 
 
-def test_examples_that_stand_before_a_program_are_run() -> None:
+def test_examples_stand_before_a_template_and_not_in_the_program() -> None:
     texts = dressed('#> "a b", 1', "def f(s: str, n: int) -> str:", '    """Do."""', "    return s")
     assert any(">>> f(\"a b\", 1)\n    'a b'\n" in text for text in texts)
     assert not any("#>" in text for text in texts)
 
 
-def test_what_fails_is_no_example() -> None:
-    texts = dressed("def f(n: int) -> int:", '    """Do."""', "    raise ValueError(n)")
-    assert not any("f(1" in text or ">>>" in text for text in texts)
-
-
-def test_what_a_program_uses_is_imported() -> None:
-    texts = dressed("def f(n: list[int]) -> float:", "    return math.sqrt(len(Counter(n)))")
-    heads = {tuple(text.splitlines()[:3]) for text in texts}
-    assert ("import math", "from collections import Counter", "from typing import List") in heads
-    assert any("def f(n):" in text for text in texts)
-
-
-def test_a_variable_of_a_modules_name_is_no_module() -> None:
-    lines = ("def f(string: str) -> str:", "    return string.upper()")
-    assert not any("import" in text for text in dressed(*lines))
+def test_a_program_has_types_of_one_style_or_none() -> None:
+    texts = dressed("def f(n: list[int], *, k: int = 1) -> dict[str, int]:", "    return {}")
+    heads = {text.split("def ", 1)[1].splitlines()[0] for text in texts}
+    assert heads == {
+        "f(n: list[int], *, k: int = 1) -> dict[str, int]:",
+        "f(n: List[int], *, k: int = 1) -> Dict[str, int]:",
+        "f(n, *, k=1):",
+    }
 
 
 def test_templates_stand_for_many_programs() -> None:
