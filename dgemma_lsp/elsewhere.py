@@ -2,12 +2,15 @@
 
 Code repeats itself, most of all within one project. A place is like the cursor's as far as the text
 on both its sides is the same, character by character. What stands there costs the model no step: it
-is weighed together with what the model writes.
+is weighed together with what the model writes. Code is not copied out of docstrings, nor into them.
 """
 
+import re
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import repeat
 from typing import NamedTuple
 
 from dgemma_lsp.wire import Copy
@@ -21,6 +24,8 @@ PLACES, CLOSELY = 100, 150
 NEAR = 4_000
 # Of the cursor's own document, so many characters on each side.
 OWN = 60_000
+# Behind an odd number of these a string of several lines goes on, which most often is a docstring.
+_QUOTES = ('"""', "'''")
 
 
 class Lines:
@@ -29,6 +34,8 @@ class Lines:
     def __init__(self, text: str) -> None:
         self.text = text
         self.spans = list(_spans(text))
+        self.quotes = quotes(text)
+        self._quotes_before = list(_quotes_before(text, self.spans))
         self._behind: dict[str, list[int]] = defaultdict(list)
         self._before: dict[str, list[int]] = defaultdict(list)
         self._beginning: dict[str, list[int]] = defaultdict(list)
@@ -41,8 +48,11 @@ class Lines:
                 self._before[line[:KEY]].append(number - 1)
             last = line
 
-    def like(self, place: "Place") -> Iterator[int]:
-        """Yield the numbers of the lines that may stand at the place."""
+    def like(self, place: "Place", quotes: int) -> Iterator[int]:
+        """Yield the numbers of the lines that may stand at the place.
+
+        They are in a docstring if the place is, before which there are so many `quotes`.
+        """
         if len(place.typed) >= KEY:
             found = self._beginning.get(place.typed[:KEY], [])[-PLACES:]
         else:
@@ -51,8 +61,10 @@ class Lines:
             found = [*behind[-PLACES:], *before[-PLACES:]]
         for number in dict.fromkeys(found):
             start, end = self.spans[number]
-            if self.text.startswith(place.typed, start) and self.text[start:end].endswith(
-                place.rest
+            if (
+                (self._quotes_before[number] - quotes) % 2 == 0
+                and self.text.startswith(place.typed, start)
+                and self.text[start:end].endswith(place.rest)
             ):
                 yield number
 
@@ -101,11 +113,12 @@ def copies(
     one, what lies near is looked through too, and wins where all else is equal.
     """
     here = place(before, after)
-    own = (_own(_last_lines(before)), _own(_next_lines(after)))
+    above, below = _own(_last_lines(before)), _own(_next_lines(after))
     much: list[tuple[Lines, int]] = []
     little: list[tuple[Lines, int]] = []
-    for lines in (*own, *others):
-        for number in lines.like(here):
+    own = ((above, above.quotes + quotes(here.typed)), (below, quotes(here.rest)))
+    for lines, quoted in (*own, *zip(others, repeat(quotes(before)), strict=False)):
+        for number in lines.like(here, quoted):
             (much if lines.is_much_like(here, number) else little).append((lines, number))
     found: dict[str, Copy] = {}
     for lines, number in [*much, *little][:CLOSELY]:
@@ -160,6 +173,17 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
             start = at + len(line) - len(line.lstrip())
             yield start, start + len(inside)
         at += len(line) + 1
+
+
+def quotes(text: str) -> int:
+    """Return how many strings of several lines begin or end in a text."""
+    return sum(text.count(mark) for mark in _QUOTES)
+
+
+def _quotes_before(text: str, spans: Iterable[tuple[int, int]]) -> Iterator[int]:
+    """Yield how many strings of several lines begin or end before each span."""
+    places = [found.start() for found in re.finditer("|".join(_QUOTES), text)]
+    return (bisect_left(places, start) for start, _ in spans)
 
 
 def _common_end(one: str, other: str) -> int:

@@ -4,6 +4,7 @@ Code repeats itself, and a copy costs no step: the causal side thinks of copies 
 which it thinks of what was denoised. (Prompt lookup, as in speculative decoding, but for choosing.)
 """
 
+import re
 from collections.abc import Sequence
 
 from torch import Tensor
@@ -12,6 +13,7 @@ from sampler.prompts import CompletionPrompt, Prompts
 
 # How a docstring or a comment begins.
 REMARKS = ('"""', "'''", "#")
+_QUOTES = re.compile(r"\"{3}|'{3}")
 # More agreement than this tells nothing more of two places.
 AGREEING = 16
 
@@ -21,7 +23,9 @@ def copies(
 ) -> list[list[int]]:
     """Return what of the text before a hole may be copied into it, `count` candidates at most.
 
-    What another place says of itself in a docstring or comment is seldom true here.
+    What another place says of itself in a docstring or comment is seldom true here, and the lines
+    of a docstring are no code: only what has an even number of triple quotes between itself and
+    the hole is copied.
     """
     found = continuations(
         prompt.prefix_ids,
@@ -30,7 +34,13 @@ def copies(
         line_ends=prompts.line_ends,
         allowed=prompt.first,
     )
-    return [ids for ids in found if not prompts.decode(ids).lstrip().startswith(REMARKS)]
+    like = "\0".join(_QUOTES.split(prompts.decode(prompt.prefix_ids))[::-2])
+    texts = [prompts.decode(ids) for ids in found]
+    return [
+        ids
+        for ids, text in zip(found, texts, strict=True)
+        if not text.lstrip().startswith(REMARKS) and (text in like or _QUOTES.search(text))
+    ]
 
 
 def continuations(

@@ -56,6 +56,40 @@ def test_the_place_that_agrees_most_comes_first_and_each_text_once() -> None:
     assert found(one, two, at=at, count=0) == []
 
 
+TOLD = '''\
+def double(x):
+    """Return twice as much.
+
+    print("in a docstring")
+    """
+    print("in code")
+'''
+
+
+@pytest.mark.parametrize(
+    ("above", "closing", "expected"),
+    [
+        ("", "", '"in code")'),
+        ('    """Tell.\n', '"""', '"in a docstring")'),
+        ('    """Tell."""\n', "", '"in code")'),
+        ("    x = '''\n", "'''", '"in a docstring")'),
+    ],
+)
+def test_code_is_not_copied_out_of_docstrings_nor_into_them(
+    above: str, closing: str, expected: str
+) -> None:
+    at = f"{above}    print(¦"
+    assert found(TOLD, at=at) == [expected]
+    assert found(at=f"{TOLD}{at}") == [expected]
+    assert found(at=f"{at}\n{closing}\n{TOLD}") == [expected]
+
+
+def test_a_triple_quote_on_the_cursors_line_counts() -> None:
+    told = 'a = """print("x")\nprint("in a string")\n"""\n'
+    assert found(told, at='b = """print(¦') == []
+    assert found(told + "print(1)\n", at="print(¦") == ["1)"]
+
+
 def test_the_document_itself_is_looked_through_on_both_sides() -> None:
     at = "if ready:\n    begin()\nif ready:\n    ¦\nif ready:\n    finish()\n"
     assert sorted(found(at=at, max_lines=1)) == ["begin()", "finish()"]

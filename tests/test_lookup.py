@@ -2,8 +2,11 @@
 
 import pytest
 import torch
+from transformers import AutoTokenizer
 
-from sampler.lookup import AGREEING, continuations
+from sampler.load import NANO
+from sampler.lookup import AGREEING, continuations, copies
+from sampler.prompts import Prompts
 
 END = 9  # a line's end; every other token is a word
 VOCAB = 40
@@ -12,6 +15,11 @@ LINE_ENDS = (torch.arange(VOCAB) == END).long()
 
 def found(ids, *, count=4, longest=8, allowed=None):
     return continuations(ids, count=count, longest=longest, line_ends=LINE_ENDS, allowed=allowed)
+
+
+@pytest.fixture(scope="module")
+def prompts() -> Prompts:
+    return Prompts(AutoTokenizer.from_pretrained(NANO))
 
 
 @pytest.mark.parametrize(
@@ -56,3 +64,24 @@ def test_agreement_beyond_the_measure_counts_no_more():
     line = list(range(10, 10 + AGREEING + 4))
     older, newer = [2, *line, 30], [3, *line[4:], 31]
     assert found([*older, *newer, 2, *line])[0][0] == 31
+
+
+@pytest.mark.parametrize(
+    ("prefix", "expected"),
+    [
+        ('    """Tell.\n\n    go(1)\n    """\n    go(2)\n    go(', ["2)"]),
+        ('    go(2)\n    """Tell.\n\n    go(1)\n    go(', ["1)"]),
+        # A text that begins in mid-docstring is read from its end.
+        ('    go(1)\n    """\n    go(2)\n    go(', ["2)"]),
+        ("    x = f('''y''')\n    go(2)\n    go(", ["2)"]),
+        # What a remark says of another place is not said here.
+        ("x = 1\n# of one\nx = 2\n", ["x = 2"]),
+    ],
+)
+def test_code_is_not_copied_out_of_docstrings_nor_into_them(
+    prompts: Prompts, prefix: str, expected: list[str]
+) -> None:
+    prompt = prompts.completion(prefix, "", prefix_tokens=500, suffix_tokens=8, language="python")
+    found = copies(prompts, prompt, count=8, longest=8)
+    texts = [prompts.decode(ids)[len(prompt.healed) :].strip() for ids in found]
+    assert [text for text in texts if text in {"1)", "2)", "x = 1", "x = 2"}] == expected
