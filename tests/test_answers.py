@@ -230,14 +230,18 @@ def test_a_text_that_is_known_and_good_enough_is_the_answer_without_denoising(
 
 
 def test_what_stands_at_a_very_like_place_is_chosen_and_surely(answers):
+    likely, unlikely = "import sys", "zebra ** 7 @ ~okapi"
     texts = []
     for agree in (0, 60):
-        copy = wire.Copy(text="zebra ** 7 @ ~okapi", before=agree, after=agree)
-        messages = run(answers, complete(prefix="import os\n", suffix="\nx\n", copies=[copy]))
+        copies = [
+            wire.Copy(text=likely, before=0, after=0),
+            wire.Copy(text=unlikely, before=agree, after=agree),
+        ]
+        messages = run(answers, complete(prefix="import os\n", suffix="\nx\n", copies=copies))
         block = of(wire.Block, messages)[0]
         texts.append((block.text, block.confidence))
-    assert texts[0][0] != "zebra ** 7 @ ~okapi"
-    assert texts[1] == ("zebra ** 7 @ ~okapi", 0.0)
+    assert texts[0][0] != unlikely
+    assert texts[1] == (unlikely, 0.0)
 
 
 def test_bulk_work_is_less_urgent_than_a_chat_and_a_chat_than_a_completion(answers):
