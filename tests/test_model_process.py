@@ -50,7 +50,9 @@ def chat(job_id="t", text="hello", **sampling):
 
 def generate(job_id="g", **sampling):
     asked = {"max_steps": 2, "max_tokens": 64, "seed": 1} | sampling
-    return wire.Generate(id=job_id, prompt="import os\n", sampling=wire.Sampling(**asked))
+    return wire.Generate(
+        id=job_id, prompt="class A:\n    def run(self):\n        ", sampling=wire.Sampling(**asked)
+    )
 
 
 def answer(answers, *messages):
