@@ -46,7 +46,7 @@ def put_in(client: LanguageClient, item: types.InlineCompletionItem, version: in
 async def test_an_accepted_suggestion_is_counted_by_dgemma_stats(daemon_home: Home) -> None:
     async with editor(daemon_home) as client:
         open_document(client, URI, TEXT, LANGUAGE)
-        _, [item] = await first_items(client, URI)
+        _, [item, *_] = await first_items(client, URI, trigger=INVOKED)  # then it is denoised
         put_in(client, item, version=2)
         assert item.command
         await run(client, item.command.command, *(item.command.arguments or []))
