@@ -37,10 +37,11 @@ NAME = "für später 🙂"
 
 # A line, counted from 1, and what is typed at its end.
 ATTEMPTS = [
-    (7, "self.height = hei"),
+    (10, "return self.width * sel"),
     (7, "self.height = "),
-    (10, "return self.wid"),
+    (7, "self.height = h"),
     (10, "return self.width * "),
+    (10, "return self.wid"),
 ]
 
 INDENT = " " * 8
