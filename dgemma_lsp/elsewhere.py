@@ -34,8 +34,7 @@ class Lines:
     def __init__(self, text: str) -> None:
         self.text = text
         self.spans = list(_spans(text))
-        self.quotes = quotes(text)
-        self._quotes_before = list(_quotes_before(text, self.spans))
+        self._quotes = sorted(at.start() for mark in _QUOTES for at in re.finditer(mark, text))
         self._behind: dict[str, list[int]] = defaultdict(list)
         self._before: dict[str, list[int]] = defaultdict(list)
         self._beginning: dict[str, list[int]] = defaultdict(list)
@@ -47,6 +46,11 @@ class Lines:
             if number:
                 self._before[line[:KEY]].append(number - 1)
             last = line
+
+    @property
+    def quotes(self) -> int:
+        """How many strings of several lines begin or end in the text."""
+        return len(self._quotes)
 
     def like(self, place: "Place", quotes: int) -> Iterator[int]:
         """Yield the numbers of the lines that may stand at the place.
@@ -62,7 +66,7 @@ class Lines:
         for number in dict.fromkeys(found):
             start, end = self.spans[number]
             if (
-                (self._quotes_before[number] - quotes) % 2 == 0
+                (bisect_left(self._quotes, start) - quotes) % 2 == 0
                 and self.text.startswith(place.typed, start)
                 and self.text[start:end].endswith(place.rest)
             ):
@@ -116,8 +120,8 @@ def copies(
     above, below = _own(_last_lines(before)), _own(_next_lines(after))
     much: list[tuple[Lines, int]] = []
     little: list[tuple[Lines, int]] = []
-    own = ((above, above.quotes + quotes(here.typed)), (below, quotes(here.rest)))
-    for lines, quoted in (*own, *zip(others, repeat(quotes(before)), strict=False)):
+    own = ((above, above.quotes + _quotes(here.typed)), (below, _quotes(here.rest)))
+    for lines, quoted in (*own, *zip(others, repeat(_quotes(before)), strict=False)):
         for number in lines.like(here, quoted):
             (much if lines.is_much_like(here, number) else little).append((lines, number))
     found: dict[str, Copy] = {}
@@ -175,15 +179,9 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
         at += len(line) + 1
 
 
-def quotes(text: str) -> int:
+def _quotes(text: str) -> int:
     """Return how many strings of several lines begin or end in a text."""
     return sum(text.count(mark) for mark in _QUOTES)
-
-
-def _quotes_before(text: str, spans: Iterable[tuple[int, int]]) -> Iterator[int]:
-    """Yield how many strings of several lines begin or end before each span."""
-    places = [found.start() for found in re.finditer("|".join(_QUOTES), text)]
-    return (bisect_left(places, start) for start, _ in spans)
 
 
 def _common_end(one: str, other: str) -> int:
