@@ -11,6 +11,7 @@ import json
 import random
 import signal
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -84,20 +85,26 @@ def _prepare(work: Path, folder: Path, vocab_size: int, packages: Path | None) -
     facts = {"documents": len(documents), "characters": sum(len(d.text) for d in documents)}
     (work / "corpus.json").write_text(json.dumps({"sha256": digest, **facts}))
     np.save(work / "held_out.npy", stream.tokenize(tok, corpus.held_out_documents(packages)))
-    shaken = stream.tokenize(tok, documents, dropout_share=stream.DROPOUT_SHARE)
-    np.save(work / "train.npy", shaken)
+    _save_shaken(work / "train.npy", tok, documents)
 
 
 def _prepare_functions(work: Path, tok: PreTrainedTokenizerFast, packages: Path | None) -> None:
     found = list(corpus.function_documents(packages))
     random.Random(0).shuffle(found)
-    np.save(work / "functions.npy", stream.tokenize(tok, found, dropout_share=stream.DROPOUT_SHARE))
+    _save_shaken(work / "functions.npy", tok, found)
 
 
 def _prepare_programs(work: Path, tok: PreTrainedTokenizerFast) -> None:
     tests = [case.hole.text for case in humaneval.cases(humaneval.SINGLE, indented=True)]
     made = corpus.program_documents(PROGRAM_CHARACTERS, set(tests), seed=0)
-    np.save(work / "programs.npy", stream.tokenize(tok, made, dropout_share=stream.DROPOUT_SHARE))
+    _save_shaken(work / "programs.npy", tok, made)
+
+
+def _save_shaken(
+    file: Path, tok: PreTrainedTokenizerFast, documents: Iterable[corpus.Document]
+) -> None:
+    """Keep documents to learn from as one stream, some with BPE dropout."""
+    np.save(file, stream.tokenize(tok, documents, dropout_share=stream.DROPOUT_SHARE))
 
 
 def _prepare_prose(work: Path, tok: PreTrainedTokenizerFast, packages: Path | None) -> None:
