@@ -52,7 +52,13 @@ class Data:
     """Token streams with what is known of them, made once and kept in the working folder."""
 
     def __init__(
-        self, work: Path, vocab_size: int, packages: Path | None, functions: float, programs: float
+        self,
+        work: Path,
+        vocab_size: int,
+        packages: Path | None,
+        functions: float,
+        programs: float,
+        seed: int,
     ) -> None:
         folder = work / "tokenizer"
         if not (work / "train.npy").exists():
@@ -65,7 +71,7 @@ class Data:
             self.train = stream.mixed(self.train, np.load(work / "functions.npy"), functions)
         if programs:
             if not (work / "programs.npy").exists():
-                _prepare_programs(work, self.tokenizer)
+                _prepare_programs(work, self.tokenizer, seed)
             self.train = stream.mixed(self.train, np.load(work / "programs.npy"), programs)
         self.held_out = np.load(work / "held_out.npy")
         self.breaks = stream.line_breaks(self.tokenizer)
@@ -94,9 +100,9 @@ def _prepare_functions(work: Path, tok: PreTrainedTokenizerFast, packages: Path 
     _save_shaken(work / "functions.npy", tok, found)
 
 
-def _prepare_programs(work: Path, tok: PreTrainedTokenizerFast) -> None:
+def _prepare_programs(work: Path, tok: PreTrainedTokenizerFast, seed: int) -> None:
     tests = [case.hole.text for case in humaneval.cases(humaneval.SINGLE, indented=True)]
-    made = corpus.program_documents(PROGRAM_CHARACTERS, set(tests), seed=0)
+    made = corpus.program_documents(PROGRAM_CHARACTERS, set(tests), seed)
     _save_shaken(work / "programs.npy", tok, made)
 
 
@@ -229,7 +235,7 @@ def main(work: Path, tokens: float, vocab: int, hidden: int, layers: int, heads:
     torch._dynamo.config.recompile_limit = 64
     if start is not None and not (work / "tokenizer").exists():
         tokenizer.save(PreTrainedTokenizerFast.from_pretrained(start), work / "tokenizer")
-    data = Data(work, vocab, packages, functions, programs)
+    data = Data(work, vocab, packages, functions, programs, seed)
     vocab = len(data.tokenizer)  # a small corpus may not hold as many pieces as asked
     config: DiffusionGemmaConfig = shape.build_config(
         vocab_size=vocab,
