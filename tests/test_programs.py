@@ -1,11 +1,13 @@
 import ast
 import doctest
 import random
+from collections.abc import Mapping
 from itertools import islice
 
 import pytest
 
-from sampler.train import programs
+from sampler.train import examples, programs
+from sampler.train.import_lines import import_lines
 from sampler.train.templates import Vocabulary, expand
 
 VOCABULARY, TEMPLATES = programs.read_all()
@@ -23,6 +25,55 @@ def test_a_template_of_the_package_is_python_however_it_is_drawn(at: int) -> Non
         ast.parse(text)
         assert not set("⟦⟧$") & set(text), text
         assert max(map(len, text.splitlines())) <= 120, text
+
+
+class SameTask(random.Random):
+    """Takes the same keyed choices and rows of tables, whatever else is drawn."""
+
+    def __init__(self, task: int, way: int) -> None:
+        super().__init__(way)
+        self.task = task
+
+    def randrange(self, start: int, stop: int | None = None, step: int = 1) -> int:
+        return self.task % start
+
+    def choice(self, seq):
+        return seq[self.task % len(seq)] if isinstance(seq[0], Mapping) else super().choice(seq)
+
+
+@pytest.mark.parametrize("at", range(len(TEMPLATES)))
+def test_all_ways_to_write_the_function_of_a_template_give_the_same_results(at: int) -> None:
+    for task in range(3):
+        results = []
+        for way in range(4):
+            text = expand(TEMPLATES[at], VOCABULARY, SameTask(task, way))
+            node = ast.parse(text).body[-1]
+            if not isinstance(node, ast.FunctionDef):
+                return  # a class has no arguments to be asked with
+            if not results:
+                calls = arguments(text, node, random.Random(task))
+            space: dict[str, object] = {}
+            exec(import_lines([text]) + text, space)
+            results.append([outcome(space[node.name], given) for given in calls])
+        for result in results:
+            assert result == results[0], text
+
+
+def arguments(text: str, node: ast.FunctionDef, chooser: random.Random) -> list[str]:
+    """Return lists of arguments: those that the template gives, or made up for the types."""
+    clues = [line.removeprefix("#> ") for line in text.splitlines() if line.startswith("#> ")]
+    made_up = (
+        ", ".join(repr(examples.argument(one, chooser)) for one in node.args.args) for _ in range(4)
+    )
+    return clues or list(made_up)
+
+
+def outcome(function, given: str) -> object:
+    try:
+        result = eval(f"function({given})", {"function": function})
+        return round(result, 9) if isinstance(result, float) else result
+    except (ValueError, IndexError, ZeroDivisionError, KeyError) as error:
+        return type(error)
 
 
 def test_the_examples_of_programs_are_true() -> None:

@@ -26,8 +26,7 @@ def examples_of(
     function = space[node.name]
     assert callable(function)
     calls = list(clues) or [
-        ", ".join(repr(_argument(argument, chooser)) for argument in node.args.args)
-        for _ in range(3)
+        ", ".join(repr(argument(one, chooser)) for one in node.args.args) for _ in range(3)
     ]
     found = []
     for arguments in calls[: chooser.choice((1, 2, 2, 3))]:
@@ -41,8 +40,9 @@ def examples_of(
     return found
 
 
-def _argument(argument: ast.arg, chooser: random.Random) -> object:
-    kind = ast.unparse(argument.annotation) if argument.annotation else "int"
+def argument(one: ast.arg, chooser: random.Random) -> object:
+    """Return a value of an argument's type. Raises KeyError for a type that has no values here."""
+    kind = ast.unparse(one.annotation) if one.annotation else "int"
     return _VALUES[kind](chooser)
 
 
