@@ -101,7 +101,11 @@ def _prepare_functions(work: Path, tok: PreTrainedTokenizerFast, packages: Path 
 
 
 def _prepare_programs(work: Path, tok: PreTrainedTokenizerFast, seed: int) -> None:
-    tests = [case.hole.text for case in humaneval.cases(humaneval.SINGLE, indented=True)]
+    try:  # what nano is tested on is left out, so it must be known
+        tests = [case.hole.text for case in humaneval.cases(humaneval.SINGLE, indented=True)]
+    except ModuleNotFoundError as error:
+        message = f"{error}; run: python -m pip install '.[evaluate]'"
+        raise click.ClickException(message) from error
     made = corpus.program_documents(PROGRAM_CHARACTERS, set(tests), seed)
     _save_shaken(work / "programs.npy", tok, made)
 
