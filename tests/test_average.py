@@ -1,6 +1,7 @@
 import pytest
 import torch
 from click.testing import CliRunner
+from transformers import DiffusionGemmaForBlockDiffusion
 
 from sampler.load import NANO
 from sampler.train import average, shape
@@ -31,4 +32,6 @@ def test_nano_averaged_with_itself_is_written_as_it_was(tmp_path):
     assert done.exit_code == 0, done.output
     written, shipped = (f / "model.safetensors" for f in (tmp_path / "out", NANO))
     assert written.read_bytes() == shipped.read_bytes()
+    again = DiffusionGemmaForBlockDiffusion.from_pretrained(tmp_path / "out")
+    assert again.dtype == torch.bfloat16
     assert (tmp_path / "out" / "tokenizer.json").exists()

@@ -48,10 +48,7 @@ def average(
 )
 def main(out: Path, folders: tuple[Path, ...]) -> None:
     """Write into OUT the average of the models in folders, with the tokenizer of the first."""
-    models = [
-        DiffusionGemmaForBlockDiffusion.from_pretrained(folder, dtype=torch.float32)
-        for folder in folders
-    ]
+    models = [DiffusionGemmaForBlockDiffusion.from_pretrained(folder).float() for folder in folders]
     try:
         averaged = average(models)
     except ValueError as error:
