@@ -18,6 +18,8 @@ from dgemma_lsp.config import Config, Paths, load
 T = TypeVar("T")
 
 PATIENCE_S = 300.0
+# A place where the model may have nothing to say is waited at so long, and once more.
+PATIENCES_S = (10.0, 100.0)
 
 # A slow machine must not turn a test of what is shown into a test of how fast it comes, nor the
 # weights at hand into one of how sure they are.

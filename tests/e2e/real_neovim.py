@@ -15,7 +15,7 @@ from typing import Any
 import platformdirs
 import pynvim
 from filelock import FileLock
-from home import Home, until
+from home import PATIENCES_S, Home, until
 
 ROOT = Path(__file__).parent.parent.parent
 PLUGIN = ROOT / "editors" / "nvim"
@@ -183,17 +183,19 @@ class Editor:
         """
         return bool(self.lua(ask))
 
-    def type_for_ghost(self, attempts: list[str], *, patience_s: float = 100) -> str:
+    def type_for_ghost(self, attempts: list[str]) -> str:
         """Type each of `attempts` (keys from normal mode) until ghost text comes; return it.
 
-        What the model proposes is its own affair, so more than one place is tried.
+        What the model proposes is its own affair, so more than one place is tried, and again with
+        more patience: only a slow machine takes long where there is something to say.
         """
-        for attempt in attempts:
-            self.keys(attempt)
-            try:
-                return until(self.ghost, f"ghost text after {attempt!r}", patience_s=patience_s)
-            except TimeoutError:
-                self.keys("<Esc>u")
+        for patience_s in PATIENCES_S:
+            for attempt in attempts:
+                self.keys(attempt)
+                try:
+                    return until(self.ghost, f"ghost text after {attempt!r}", patience_s=patience_s)
+                except TimeoutError:
+                    self.keys("<Esc>u")
         raise AssertionError(f"no ghost text at any of {len(attempts)} places\n{self.messages()}")
 
     def messages(self) -> str:

@@ -15,7 +15,7 @@ import platformdirs
 import psutil
 import pytest
 from filelock import FileLock
-from home import Home, until
+from home import PATIENCES_S, Home, until
 from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).parent.parent.parent
@@ -216,25 +216,27 @@ class Window:
 
         return until(still, "ghost text that stays")
 
-    def type_for_ghost(self, attempts: list[tuple[int, str]], *, patience_s: float = 100) -> str:
+    def type_for_ghost(self, attempts: list[tuple[int, str]]) -> str:
         """Type at the end of each of these lines until ghost text comes; return it.
 
-        What the model proposes is its own affair, so more than one place is tried.
+        What the model proposes is its own affair, so more than one place is tried, and again with
+        more patience: only a slow machine takes long where there is something to say.
         """
-        for line, typed in attempts:
-            self.go_to(line)
-            before = self.text()
-            self.type(typed)
-            try:
-                until(self.ghost, f"ghost text after {typed!r}", patience_s=patience_s)
-            except TimeoutError:
-                # Undo takes back a piece of what was typed, and which is VS Code's affair.
-                for _ in typed:
-                    self.keys("Backspace")
-                self.becomes(before)
-            else:
-                self.becomes(inserted(before, line, typed))
-                return self.drawn_ghost()
+        for patience_s in PATIENCES_S:
+            for line, typed in attempts:
+                self.go_to(line)
+                before = self.text()
+                self.type(typed)
+                try:
+                    until(self.ghost, f"ghost text after {typed!r}", patience_s=patience_s)
+                except TimeoutError:
+                    # Undo takes back a piece of what was typed, and which is VS Code's affair.
+                    for _ in typed:
+                        self.keys("Backspace")
+                    self.becomes(before)
+                else:
+                    self.becomes(inserted(before, line, typed))
+                    return self.drawn_ghost()
         raise AssertionError(f"no ghost text at any of {len(attempts)} places\n{self.said()}")
 
     def status(self) -> str:

@@ -30,10 +30,11 @@ NAME = "für später 🙂"
 # From normal mode: go to a line, open the next one, type. Characters of two, three and four bytes
 # stand before the cursor, so that a column counted in the wrong unit shows.
 ATTEMPTS = [
-    '6Go"é宽🙂"; self.height = hei',
     '6Go"é宽🙂"; self.height = ',
-    '8Go"é宽🙂"; return self.wid',
     '8Go"é宽🙂"; return self.width * ',
+    '8Go"é宽🙂"; return self.',
+    '6Go"é宽🙂"; self.height = hei',
+    '8Go"é宽🙂"; return self.wid',
 ]
 
 

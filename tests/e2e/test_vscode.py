@@ -37,10 +37,10 @@ NAME = "für später 🙂"
 
 # A line, counted from 1, and what is typed at its end.
 ATTEMPTS = [
-    (10, "return self.width * sel"),
     (7, "self.height = "),
-    (7, "self.height = h"),
     (10, "return self.width * "),
+    (7, "self.height = h"),
+    (10, "return self.width * sel"),
     (10, "return self.wid"),
 ]
 
@@ -214,7 +214,7 @@ def test_paused_means_no_ghost_text_until_resumed(editor: Window) -> None:
     editor.type("self.height = hei")
     editor.run("DGemma: Resume Completions")
     until(lambda: editor.status().startswith("ready"), "the end of the pause")
-    assert editor.type_for_ghost(ATTEMPTS[2:])
+    assert editor.type_for_ghost(ATTEMPTS[1:])
 
 
 def test_it_is_told_why_nothing_is_shown(editor: Window) -> None:
@@ -248,6 +248,6 @@ def test_the_picture_in_the_readme(window: Window) -> None:
     window.run("Notifications: Clear All Notifications")
     window.open(window.home.folder / "code" / "boxes.py", PICTURED)
     places = [(13, "return self.wid"), (13, "self.width *= ")]
-    assert window.type_for_ghost(places, patience_s=30)
+    assert window.type_for_ghost(places)
     if folder := os.environ.get("DGEMMA_TEST_PICTURES"):
         window.page.screenshot(path=Path(folder) / "vscode.png")
