@@ -47,25 +47,17 @@ def test_all_ways_to_write_the_function_of_a_template_give_the_same_results(at: 
         results = []
         for way in range(4):
             text = expand(TEMPLATES[at], VOCABULARY, SameTask(task, way))
-            node = ast.parse(text).body[-1]
+            clues, source = programs.without_clues(text)
+            node = ast.parse(source).body[-1]
             if not isinstance(node, ast.FunctionDef):
                 return  # a class has no arguments to be asked with
             if not results:
-                calls = arguments(text, node, random.Random(task))
+                calls = examples.argument_lists(node, clues, random.Random(task))
             space: dict[str, object] = {}
-            exec(import_lines([text]) + text, space)
+            exec(import_lines([source]) + source, space)
             results.append([outcome(space[node.name], given) for given in calls])
         for result in results:
             assert result == results[0], text
-
-
-def arguments(text: str, node: ast.FunctionDef, chooser: random.Random) -> list[str]:
-    """Return lists of arguments: those that the template gives, or made up for the types."""
-    clues = [line.removeprefix("#> ") for line in text.splitlines() if line.startswith("#> ")]
-    made_up = (
-        ", ".join(repr(examples.argument(one, chooser)) for one in node.args.args) for _ in range(4)
-    )
-    return clues or list(made_up)
 
 
 def outcome(function, given: str) -> object:

@@ -25,11 +25,8 @@ def examples_of(
     exec(compile(import_lines([source]) + source, "<exercise>", "exec"), space)
     function = space[node.name]
     assert callable(function)
-    calls = list(clues) or [
-        ", ".join(repr(argument(one, chooser)) for one in node.args.args) for _ in range(3)
-    ]
     found = []
-    for arguments in calls[: chooser.choice((1, 2, 2, 3))]:
+    for arguments in argument_lists(node, clues, chooser)[: chooser.choice((1, 2, 2, 3))]:
         try:
             result = repr(eval(f"_function({arguments})", {"_function": function}))
         except (ValueError, IndexError, ZeroDivisionError, KeyError):
@@ -40,9 +37,21 @@ def examples_of(
     return found
 
 
-def argument(one: ast.arg, chooser: random.Random) -> object:
-    """Return a value of an argument's type. Raises KeyError for a type that has no values here."""
-    kind = ast.unparse(one.annotation) if one.annotation else "int"
+def argument_lists(
+    node: ast.FunctionDef, clues: Sequence[str], chooser: random.Random
+) -> list[str]:
+    """Return what a function may be called with: the clues, or three lists made up for its types.
+
+    Raises KeyError for a type that has no values here.
+    """
+    return list(clues) or [
+        ", ".join(repr(_argument(argument, chooser)) for argument in node.args.args)
+        for _ in range(3)
+    ]
+
+
+def _argument(argument: ast.arg, chooser: random.Random) -> object:
+    kind = ast.unparse(argument.annotation) if argument.annotation else "int"
     return _VALUES[kind](chooser)
 
 

@@ -45,9 +45,7 @@ def files(
 
 def _dressed(text: str, style: Callable[[str], str], chooser: random.Random) -> str:
     """Return a program as its author would have written it: types, docstring, examples."""
-    lines = text.splitlines()
-    clues = [line.removeprefix(_CLUE) for line in lines if line.startswith(_CLUE)]
-    source = "\n".join(line for line in lines if not line.startswith(_CLUE)) + "\n"
+    clues, source = without_clues(text)
     node = ast.parse(source).body[-1]
     if not isinstance(node, ast.FunctionDef) or ast.get_docstring(node) is None:
         return style(source)
@@ -58,6 +56,13 @@ def _dressed(text: str, style: Callable[[str], str], chooser: random.Random) -> 
     if "\\" in doc and not doc.startswith("#"):
         doc = "r" + doc
     return style(before) + (indent(doc, "    ") if doc else "") + after
+
+
+def without_clues(text: str) -> tuple[list[str], str]:
+    """Cut a template's text in the arguments that it gives for examples, and the program."""
+    lines = text.splitlines()
+    clues = [line.removeprefix(_CLUE) for line in lines if line.startswith(_CLUE)]
+    return clues, "\n".join(line for line in lines if not line.startswith(_CLUE)) + "\n"
 
 
 def _around_docstring(source: str, node: ast.FunctionDef) -> tuple[str, str, str]:
