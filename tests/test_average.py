@@ -7,9 +7,9 @@ from sampler.load import NANO
 from sampler.train import average, shape
 
 
-def small(seed, hidden=32):
+def small(seed, *, hidden=32, layers=4):
     config = shape.build_config(
-        vocab_size=64, hidden=hidden, layers=4, heads=2, window=8, canvas=8, positions=64
+        vocab_size=64, hidden=hidden, layers=layers, heads=2, window=8, canvas=8, positions=64
     )
     return shape.build_model(config, seed)
 
@@ -22,9 +22,17 @@ def test_each_parameter_becomes_the_mean_of_all_models():
         torch.testing.assert_close(parameter, (one + two + three) / 3)
 
 
-def test_models_of_two_sizes_are_refused_by_the_name_of_a_parameter():
+@pytest.mark.parametrize("size", [{"hidden": 48}, {"layers": 6}])
+def test_models_of_two_sizes_are_refused_by_the_name_of_a_parameter(size):
     with pytest.raises(ValueError, match="has not the same shape in all models"):
-        average.average([small(1), small(1, hidden=48)])
+        average.average([small(1), small(1, **size)])
+
+
+def test_a_folder_without_a_model_is_told_in_one_line(tmp_path):
+    done = CliRunner().invoke(average.main, [str(tmp_path / "out"), str(NANO), str(tmp_path)])
+    assert done.exit_code == 1
+    assert str(tmp_path) in done.output
+    assert "Traceback" not in done.output
 
 
 def test_nano_averaged_with_itself_is_written_as_it_was(tmp_path):

@@ -1,6 +1,6 @@
 """Averages nanos trained apart from one start: `python -m sampler.train.average OUT MODEL...`.
 
-Runs that share no memory, one on each core, so become one model, which is better than each of them
+Runs that share no memory, one on each core, so become one model, often better than each of them
 (model soups, arXiv 2203.05482; local SGD with a late average, arXiv 1808.07217). No training here.
 """
 
@@ -19,22 +19,17 @@ def average(
 ) -> DiffusionGemmaForBlockDiffusion:
     """Return the first model, every parameter now the mean of all models'.
 
-    Raises ValueError where one has not the parameters of the first.
+    Raises ValueError where they have not all the same parameters.
     """
-    first, *others = models
-    states = [dict(other.named_parameters()) for other in others]
-    for state in states:
-        different = {
-            n
-            for n, p in first.named_parameters()
-            if getattr(state.get(n), "shape", None) != p.shape
-        }
-        if different:
-            raise ValueError(f"{min(different)!r} has not the same shape in all models")
+    states = [dict(model.named_parameters()) for model in models]
+    shapes = [{(name, p.shape) for name, p in state.items()} for state in states]
+    for other in shapes[1:]:
+        if different := shapes[0] ^ other:
+            raise ValueError(f"{min(different)[0]!r} has not the same shape in all models")
     with torch.no_grad():
-        for name, parameter in first.named_parameters():
-            parameter.copy_(torch.stack([parameter, *(s[name] for s in states)]).mean(dim=0))
-    return first
+        for name, parameter in states[0].items():
+            parameter.copy_(torch.stack([state[name] for state in states]).mean(dim=0))
+    return models[0]
 
 
 @click.command()
@@ -48,10 +43,11 @@ def average(
 )
 def main(out: Path, folders: tuple[Path, ...]) -> None:
     """Write into OUT the average of the models in folders, with the tokenizer of the first."""
-    models = [DiffusionGemmaForBlockDiffusion.from_pretrained(folder).float() for folder in folders]
     try:
-        averaged = average(models)
-    except ValueError as error:
+        averaged = average(
+            [DiffusionGemmaForBlockDiffusion.from_pretrained(folder).float() for folder in folders]
+        )
+    except (OSError, ValueError) as error:
         raise click.ClickException(str(error)) from error
     export(averaged, PreTrainedTokenizerFast.from_pretrained(folders[0]), out)
 
