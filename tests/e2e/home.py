@@ -18,7 +18,8 @@ from dgemma_lsp.config import Config, Paths, load
 T = TypeVar("T")
 
 PATIENCE_S = 300.0
-# A place where the model may have nothing to say is waited at so long, and once more.
+# At each place where the model may have nothing to say one waits so long, then, if at none of them
+# it had, once more.
 PATIENCES_S = (10.0, 100.0)
 
 # A slow machine must not turn a test of what is shown into a test of how fast it comes, nor the
