@@ -560,18 +560,22 @@ def test_what_a_model_writes_is_never_taken_for_the_pages_own_markup(
               const { draw } = await import('/page/answer_view.js');
               const end = text.length;
               const frame = { text, final: end, settled: end, block: 0, step: 0 };
-              document.querySelector('#turns').replaceChildren(...draw(frame, true));
+              // Not among the turns: those the page draws again when it likes.
+              const drawn = document.createElement('dialog');
+              drawn.replaceChildren(...draw(frame, true));
+              document.body.append(drawn);
+              drawn.showModal();
             }""",
             MARKDOWN,
         )
-        turns = one.page.locator("#turns")
-        assert turns.locator("script, img, b").count() == 0
-        assert turns.locator("a").evaluate_all("(all) => all.map((a) => [a.href, a.rel])") == [
+        drawn = one.page.get_by_role("dialog")
+        assert drawn.locator("script, img, b").count() == 0
+        assert drawn.locator("a").evaluate_all("(all) => all.map((a) => [a.href, a.rel])") == [
             ["https://example.com/a", "noopener noreferrer"]
         ]
-        assert "(https://example.com/a)" in turns.inner_text()
-        assert "[bad one](javascript:alert(1))" in turns.inner_text()
-        assert turns.locator("li").all_inner_texts() == ["one bold", "two"]
+        assert "(https://example.com/a)" in drawn.inner_text()
+        assert "[bad one](javascript:alert(1))" in drawn.inner_text()
+        assert drawn.locator("li").all_inner_texts() == ["one bold", "two"]
         assert one.copied("Copy this code") == 'print("<b>")'
         assert one.page.title() != "run"
 
