@@ -13,9 +13,11 @@ from typing import Protocol
 import torch
 
 from dgemma_lsp import rewrite_answers, wire
+from dgemma_lsp.beginnings import beginnings
+from dgemma_lsp.bindings import surroundings
 from dgemma_lsp.config import Config
 from dgemma_lsp.errors import TooLarge
-from dgemma_lsp.ghost import to_ghost_texts
+from dgemma_lsp.ghost import to_ghost_text, to_ghost_texts
 from dgemma_lsp.syntax import fitting
 from sampler import autoregress, denoise, infill, lookup, score
 from sampler.canvas import Noise
@@ -33,6 +35,9 @@ URGENT, CHAT, BULK = 0, 1, 2
 
 # What stands elsewhere may be longer than the hole that the model fills, up to so many tokens.
 COPY_TOKENS = 64
+
+# What it costs a text to leave a name unbound, in nats a token: it is as good as wrong.
+UNBOUND_WEIGHT = 8.0
 
 # How much of an earlier suggestion is noise all the same when the model starts from it. Every
 # second row starts from nothing: the suggestion may be what the person has just refused.
@@ -134,6 +139,8 @@ class _Completion:
         self._prompt = answers.prompt(job, size)
         rows = max(job.candidates, answers.config.completion.drawn)
         suffix = self._prompt.suffix_ids
+        self._around = surroundings(job.prefix, job.suffix, job.language)
+        self._lacking: dict[str, int] = {}
         lengths = [length] * rows if length else infill.lengths_tried(len(suffix), size, rows)
         lengths = [min(length, self._longest) for length in lengths]
         holes = [infill.Hole(length, self._prompt.first) for length in lengths]
@@ -207,12 +214,32 @@ class _Completion:
         better be compared with what the model writes.
         """
         texts = [self._text(row[0]) for row in known.middles]
-        best = self._shown(texts, infill.best_first(known, texts, self._support))
+        best = self._shown(texts, infill.best_first(known, texts, self._supported(texts)))
         if best is None or self._confidence(known, texts, best) < self._least:
             return False
-        worth = infill.worths(known, texts, self._support)[best]
+        worth = infill.worths(known, texts, self._supported(texts))[best]
         compared = texts[best] in self._support or len(texts) > len(self._copied)
         return compared and worth >= self._denoise_below
+
+    @property
+    def _most(self) -> int:
+        """How many tokens a text may have at most that is not denoised."""
+        return min(self._room - infill.JOIN, self._job.sampling.max_tokens or self._room)
+
+    def _supported(self, texts: Sequence[str]) -> dict[str, float]:
+        """Return what texts are worth besides what the model thinks of them, in nats a token."""
+        return {
+            text: self._support.get(text, 0.0) - UNBOUND_WEIGHT * self._lacks(text)
+            for text in set(texts)
+        }
+
+    def _lacks(self, text: str) -> int:
+        """Return how many names a text leaves unbound, as it would be shown."""
+        if text not in self._lacking:
+            lines = self._job.max_lines or sys.maxsize
+            shown = to_ghost_text(text, self._job.prefix, self._job.suffix, max_lines=lines)
+            self._lacking[text] = self._around.lacking(shown or "")
+        return self._lacking[text]
 
     def _shown(self, texts: Sequence[str], order: Sequence[int]) -> int | None:
         """Return the row whose text the client will show; None where it will show nothing."""
@@ -238,13 +265,19 @@ class _Completion:
         # With more text on the cursor's line, what is missing is within that line.
         within = self._job.suffix.split("\n", 1)[0].strip() != ""
         lines = 1 if within else self._job.max_lines
-        return infill.Causal(min(tokens, self._longest), lines, self._prompts.line_ends)
+        tokens = min(tokens, self._longest)
+        return infill.Causal(tokens, lines, self._prompts.line_ends, self._begun())
+
+    def _begun(self) -> list[list[int]]:
+        """Return how the cursor's line may begin, as far as there is room for the rest of it."""
+        texts = [self._prompt.healed + text for text in beginnings(self._around)]
+        begun = [self._prompts.encode(text) for text in texts]
+        return [ids for ids in begun if len(ids) + infill.LINE_TOKENS <= self._most]
 
     def _copies(self, count: int) -> list[list[int]]:
         """Return what may be copied into the hole: what the client knows of, then what is near."""
-        longest = min(self._room - infill.JOIN, self._job.sampling.max_tokens or self._room)
         told = [self._prompts.encode(self._prompt.healed + one.text) for one in self._job.copies]
-        found = [ids for ids in told if len(ids) <= longest][:count]
+        found = [ids for ids in told if len(ids) <= self._most][:count]
         near = lookup.copies(
             self._prompts,
             self._prompt,
@@ -288,7 +321,7 @@ class _Completion:
         # What was written one token after another is as it stays.
         settled = [] if self._block is None else self._block.settled.tolist()
         settled += [True] * (len(texts) - len(settled))
-        best = infill.best_first(filled, texts, self._support)
+        best = infill.best_first(filled, texts, self._supported(texts))
         chosen, rest = best[: self._job.candidates], best[self._job.candidates :]
         self._tokens = sum(len(filled.middles[row][0]) for row in chosen)
         distinct: dict[str, int] = {}  # several rows often say the same

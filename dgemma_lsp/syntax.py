@@ -39,13 +39,17 @@ def fitting(
 
 def parses(text: str) -> bool:
     """Tell whether this is a Python file without a syntax error."""
+    return tree(text) is not None
+
+
+def tree(text: str) -> ast.Module | None:
+    """Return the syntax tree of a Python file; None where it has a syntax error."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of escapes in somebody's strings
-            ast.parse(text)
+            return ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
+        return None
 
 
 def _statement_above(before: str) -> str:

@@ -56,13 +56,14 @@ def write(
     eos_token_ids: Sequence[int],
     allowed: Tensor | None,
     enough: Callable[[list[int]], bool],
+    begun: Sequence[int] = (),
 ) -> Generator[Predict | Draft, Any, Written]:
-    """Write behind what is encoded, a draft after each token; returns what was written."""
+    """Write behind what is encoded and `begun`, a draft after each token; returns what is new."""
     ids: list[int] = []
     log_probs: list[float] = []
     ended = False
     while not ended and len(ids) < max_new_tokens and not enough(ids):
-        logits: Tensor = yield Predict(ids[-1:])
+        logits: Tensor = yield Predict(ids[-1:] or list(begun))
         log_p = numbers(logits).log_softmax(-1)
         if not ids and allowed is not None:
             log_p = log_p.masked_fill(~allowed.to(log_p.device), -torch.inf)

@@ -35,6 +35,9 @@ NO_SUPPORT: Mapping[str, float] = MappingProxyType({})
 # So many tokens behind the hole are asked whether they follow from what fills it.
 JOIN = 8
 
+# A line that is begun is gone on with for so many tokens.
+LINE_TOKENS = 16
+
 
 @dataclass(frozen=True)
 class Hole:
@@ -58,12 +61,14 @@ class Layout:
 class Causal:
     """At most `max_tokens` tokens and `max_lines` lines (0: all) are written causally too.
 
-    `line_ends` [V] is how many line ends a token holds.
+    `line_ends` [V] is how many line ends a token holds. Each of `beginnings` is gone on with to the
+    end of its line besides.
     """
 
     max_tokens: int
     max_lines: int
     line_ends: Tensor
+    beginnings: Sequence[Sequence[int]] = ()
 
 
 def lay_out(parts: Sequence[Sequence[int] | Hole], canvas_length: int) -> Layout:
@@ -184,13 +189,17 @@ def fill(
     check_known(pins, warm, params, noise)
     yield from prefill(prompt)
     # What is not denoised stands in the first row's layout, which has the longest hole.
-    unread = [(layouts[0], [ids]) for ids in copied]
+    unread = [(layouts[0], [ids], 0) for ids in copied]
     read = Filled([], [], [])
     for writing in (None, causal):  # what is copied costs least
         if writing is not None:
             written = yield from _written(writing, layouts[0], params)
-            unread += [(layouts[0], [ids]) for ids in written]
+            unread += [(layouts[0], [ids], 0) for ids in written]
             yield Prefill(prompt)
+            for beginning in writing.beginnings:
+                line = yield from _line(beginning, writing.line_ends, params)
+                unread.append((layouts[0], [line], len(beginning)))
+                yield Prefill(prompt)
         if unread and enough is not None:
             read, unread = read + (yield from _read(unread)), []
             if enough(read):
@@ -200,26 +209,29 @@ def fill(
     finished = torch.ones(len(layouts), dtype=torch.bool)
     yield Block(0, canvas.step, canvas.draft, canvas.settled, finished)
     denoised = [
-        (layout, [middle(row[hole], params.eos_token_ids) for hole in layout.holes])
+        (layout, [middle(row[hole], params.eos_token_ids) for hole in layout.holes], 0)
         for row, layout in zip(canvas.draft.tolist(), layouts, strict=True)
     ]
     yield (yield from _read([*denoised, *unread])) + read
 
 
 def _read(
-    rows: Sequence[tuple[Layout, list[list[int]]]],
+    rows: Sequence[tuple[Layout, list[list[int]], int]],
 ) -> Generator[Score, Tensor, Filled]:
-    """Have the causal side read the middles of some rows, each in its layout."""
-    middles = [found for _, found in rows]
-    texts = [_compact(layout, found) for layout, found in rows]
+    """Have the causal side read the middles of some rows, each in its layout.
+
+    How many tokens of a middle were given is told with it; they say nothing of how sure it is.
+    """
+    middles = [found for _, found, _ in rows]
+    texts = [_compact(layout, found) for layout, found, _ in rows]
     if not any(ids for ids, _, _ in texts):  # nothing but slack: there is no text to think of
         return Filled(middles, [0.0] * len(rows), [0.0] * len(rows))
     log_probs: Tensor = yield Score([ids for ids, _, _ in texts], keep=False)
     told = iter(numbers(log_probs).tolist())
     confidence, follows = [], []
-    for ids, inside, near in texts:
+    for (ids, inside, near), (_, _, given) in zip(texts, rows, strict=True):
         log_p = list(islice(told, len(ids)))
-        confidence.append(_mean([log_p[i] for i in inside]))
+        confidence.append(_mean([log_p[i] for i in inside[given:]]))
         follows.append(_mean([log_p[i] for i in near]))
     return Filled(middles, confidence, follows)
 
@@ -241,6 +253,20 @@ def _written(
     ids = middle(written.ids, params.eos_token_ids)
     cuts = [at for at, token in enumerate(ids) if at and ends[token]]
     return [ids[:cut] for cut in cuts] + ([ids] if ids and len(ids) - 1 not in cuts else [])
+
+
+def _line(
+    beginning: Sequence[int], line_ends: Tensor, params: SamplingParams
+) -> Generator[Predict, Tensor, list[int]]:
+    """Write a line behind the prompt that is begun already; returns it without its end."""
+    ends = {*params.eos_token_ids, *line_ends.nonzero().flatten().tolist()}
+
+    def enough(ids: list[int]) -> bool:
+        return bool(ids) and ids[-1] in ends
+
+    writing = autoregress.write(LINE_TOKENS, params.eos_token_ids, None, enough, beginning)
+    written = yield from _work_of(writing)
+    return [*beginning, *middle(written.ids, tuple(ends))]
 
 
 def _work_of(

@@ -165,6 +165,60 @@ def test_a_completion_is_written_causally_too_within_its_line_where_more_follows
     assert (causal and (causal.max_tokens, causal.max_lines)) == written
 
 
+# Between these a name is missing, and `zeal = 0` would be good.
+COUNTS = {
+    "prefix": "def count_words(text):\n    ",
+    "suffix": "\n    for word in text.split():\n        zeal += 1\n    return zeal\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("job", "begun"),
+    [
+        ({"language": "python"}, ["zeal ="]),
+        ({"language": "python", "prefix": f"{COUNTS['prefix']}ze"}, ["al ="]),
+        ({"language": "lua"}, []),
+        ({}, []),
+        ({"language": "python", "sampling": wire.Sampling(max_tokens=9)}, []),  # no room
+    ],
+)
+def test_a_line_is_begun_with_the_name_that_the_code_below_lacks(nano, monkeypatch, job, begun):
+    heard = []
+    monkeypatch.setattr(infill, "fill", lambda *_, **known: heard.append(known["causal"]))
+    answers = Answers(*nano, Config(completion=Completion(causal_tokens=8)))
+    answers.answer(complete(**(COUNTS | job)))
+    (causal,) = heard
+    healed = answers.prompt(complete(**(COUNTS | job)), 32).healed
+    assert [answers.prompts.decode(ids) for ids in causal.beginnings] == [
+        healed + text for text in begun
+    ]
+
+
+def test_what_binds_the_missing_name_is_chosen(nano):
+    told = {}
+    for language in ("python", ""):
+        answers = Answers(*nano, Config(completion=Completion(causal_tokens=8)))
+        messages = run(answers, complete(**COUNTS, language=language, max_lines=1, spares=20))
+        told[language] = [block.text for block in of(wire.Block, messages)]
+    assert told["python"][0].strip() == "zeal = 0"
+    assert all(not text.strip().startswith("zeal =") for text in told[""])
+
+
+@pytest.mark.parametrize(
+    ("language", "texts"),
+    [("python", ["zeal = 0", "total = 0"]), ("", ["total = 0", "zeal = 0"])],
+)
+def test_a_text_that_leaves_a_name_unbound_is_worth_less(nano, language, texts):
+    answers = Answers(*nano, Config(completion=Completion(causal_tokens=0, copied=2)))
+    copies = [
+        wire.Copy(text="total = 0", before=30, after=0),
+        wire.Copy(text="zeal = 0", before=10, after=0),
+    ]
+    job = complete(**COUNTS, language=language, copies=copies, spares=20)
+    told = [block.text for block in of(wire.Block, run(answers, job))]
+    assert [text for text in told if text in texts] == texts
+
+
 def test_rests_of_lines_that_stand_elsewhere_take_part_but_no_remarks(nano, monkeypatch):
     heard = []
     monkeypatch.setattr(infill, "fill", lambda *_, **known: heard.append(known["copied"]))

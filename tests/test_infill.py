@@ -29,6 +29,7 @@ from sampler.forward import Forward
 from sampler.infill import (
     AGREEING,
     JOIN,
+    LINE_TOKENS,
     Causal,
     Hole,
     best_first,
@@ -301,7 +302,7 @@ def known_behind(parts, at: int) -> list[int]:
     return behind
 
 
-def thought_of(model, prompt, parts, middles) -> tuple[float, float]:
+def thought_of(model, prompt, parts, middles, given: int = 0) -> tuple[float, float]:
     """Confidence and how it joins, by transformers' modules on the text as a reader has it."""
     text, inside, near = list(prompt), [], []
     found = iter(middles)
@@ -319,7 +320,7 @@ def thought_of(model, prompt, parts, middles) -> tuple[float, float]:
     def mean(places: list[int]) -> float:
         return sum(log_p[at] for at in places) / len(places) if places else 0.0
 
-    return mean(inside), mean(near)
+    return mean(inside[given:]), mean(near)
 
 
 @pytest.mark.parametrize("name", PARTS)
@@ -422,6 +423,35 @@ def test_a_text_is_written_causally_too_and_cut_at_each_of_its_line_ends(model, 
         for row, ids in enumerate(expected, start=2):
             judged = thought_of(model, prompt, [Hole(16), SUFFIX], [ids])
             assert (filled.confidence[row], filled.follows[row]) == pytest.approx(judged, abs=1e-4)
+
+
+@pytest.mark.parametrize("ends", ["line", "text", None])
+def test_a_line_that_is_begun_is_gone_on_with_to_its_end(model, denoiser, ends):
+    prompt, params, begun = prompt_of(9), wide(24), [[5, 6], [7]]
+    rests = []
+    for beginning in begun:
+        loop = autoregress.generate(
+            prompt + beginning, max_new_tokens=LINE_TOKENS, eos_token_ids=(1,)
+        )
+        rests += block_of(run(denoiser, loop)).ids.tolist()
+    line_ends = torch.zeros(VOCAB, dtype=torch.long)
+    kept = next(at for at, token in enumerate(rests[0]) if token != rests[0][0])
+    if ends == "line":
+        line_ends[rests[0][kept]] = 1
+    elif ends == "text":
+        params = replace(params, eos_token_ids=(1, rests[0][kept]))
+    else:
+        kept = LINE_TOKENS
+    layouts = [lay_out([Hole(8), SUFFIX], 24)]
+    causal = Causal(0, 0, line_ends, begun)
+    filled = filled_of(run(denoiser, fill(prompt, layouts, params, noise_of(1), causal=causal)))
+    first, second = (ids for (ids,) in filled.middles[1:])
+    assert first == begun[0] + rests[0][:kept]
+    # Each stands right behind the prompt, not behind the one before.
+    assert second == begun[1] + rests[1][: len(second) - 1]
+    # How it begins was given, and says nothing of how sure it is.
+    judged = thought_of(model, prompt, [Hole(8), SUFFIX], [first], given=len(begun[0]))
+    assert (filled.confidence[1], filled.follows[1]) == pytest.approx(judged, abs=1e-4)
 
 
 def test_copies_are_thought_of_beside_what_is_denoised(model, denoiser):
