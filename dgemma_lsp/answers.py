@@ -14,7 +14,7 @@ import torch
 
 from dgemma_lsp import rewrite_answers, wire
 from dgemma_lsp.beginnings import beginnings
-from dgemma_lsp.bindings import surroundings
+from dgemma_lsp.bindings import Judgement, surroundings
 from dgemma_lsp.config import Config
 from dgemma_lsp.errors import TooLarge
 from dgemma_lsp.ghost import to_ghost_text, to_ghost_texts
@@ -38,6 +38,8 @@ COPY_TOKENS = 64
 
 # What it costs a text to leave a name unbound, in nats a token: it is as good as wrong.
 UNBOUND_WEIGHT = 8.0
+# What it is worth to use a name that is bound already and used nowhere; of so many that is thought.
+IDLE_WEIGHT, IDLE_NAMES = 1.0, 2
 
 # How much of an earlier suggestion is noise all the same when the model starts from it. Every
 # second row starts from nothing: the suggestion may be what the person has just refused.
@@ -139,8 +141,8 @@ class _Completion:
         self._prompt = answers.prompt(job, size)
         rows = max(job.candidates, answers.config.completion.drawn)
         suffix = self._prompt.suffix_ids
-        self._around = surroundings(job.prefix, job.suffix, job.language)
-        self._lacking: dict[str, int] = {}
+        self._around = surroundings(job.prefix, job.suffix, job.language, job.bound)
+        self._judged: dict[str, Judgement] = {}
         lengths = [length] * rows if length else infill.lengths_tried(len(suffix), size, rows)
         lengths = [min(length, self._longest) for length in lengths]
         holes = [infill.Hole(length, self._prompt.first) for length in lengths]
@@ -221,6 +223,11 @@ class _Completion:
         compared = texts[best] in self._support or len(texts) > len(self._copied)
         return compared and worth >= self._denoise_below
 
+    def _mentions(self) -> list[list[int]]:
+        """Return the names that had better be used, behind other text and behind a space."""
+        names = self._around.idle[:IDLE_NAMES]
+        return [self._prompts.encode(f"{space}{name}") for name in names for space in ("", " ")]
+
     @property
     def _most(self) -> int:
         """How many tokens a text may have at most that is not denoised."""
@@ -228,18 +235,16 @@ class _Completion:
 
     def _supported(self, texts: Sequence[str]) -> dict[str, float]:
         """Return what texts are worth besides what the model thinks of them, in nats a token."""
-        return {
-            text: self._support.get(text, 0.0) - UNBOUND_WEIGHT * self._lacks(text)
-            for text in set(texts)
-        }
+        return {text: self._support.get(text, 0.0) + self._named(text) for text in set(texts)}
 
-    def _lacks(self, text: str) -> int:
-        """Return how many names a text leaves unbound, as it would be shown."""
-        if text not in self._lacking:
+    def _named(self, text: str) -> float:
+        """Return what a text is worth for its names, as it would be shown, in nats a token."""
+        if text not in self._judged:
             lines = self._job.max_lines or sys.maxsize
             shown = to_ghost_text(text, self._job.prefix, self._job.suffix, max_lines=lines)
-            self._lacking[text] = self._around.lacking(shown or "")
-        return self._lacking[text]
+            self._judged[text] = self._around.judge(shown or "")
+        judged = self._judged[text]
+        return IDLE_WEIGHT * judged.uses - UNBOUND_WEIGHT * judged.lacking
 
     def _shown(self, texts: Sequence[str], order: Sequence[int]) -> int | None:
         """Return the row whose text the client will show; None where it will show nothing."""
@@ -266,7 +271,9 @@ class _Completion:
         within = self._job.suffix.split("\n", 1)[0].strip() != ""
         lines = 1 if within else self._job.max_lines
         tokens = min(tokens, self._longest)
-        return infill.Causal(tokens, lines, self._prompts.line_ends, self._begun())
+        return infill.Causal(
+            tokens, lines, self._prompts.line_ends, self._begun(), self._mentions()
+        )
 
     def _begun(self) -> list[list[int]]:
         """Return how the cursor's line may begin, as far as there is room for the rest of it."""

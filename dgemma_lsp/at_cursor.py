@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from dgemma_lsp import context, elsewhere, languages, quiet, verdict, wire
+from dgemma_lsp import bindings, context, elsewhere, languages, quiet, verdict, wire
 from dgemma_lsp.client import Completion
 from dgemma_lsp.config import Completion as Options
 from dgemma_lsp.elsewhere import Lines
@@ -85,6 +85,8 @@ def request(
     window = context.window(
         text, cursor, prefix_chars=options.prefix_chars, suffix_chars=options.suffix_chars
     )
+    language = languages.language(file)
+    before, after = context.for_model(text[:cursor]), context.for_model(text[cursor:])
     return wire.Complete(
         id="complete",
         # Not the file's own URI: an editor that has it open must not supersede this request.
@@ -92,17 +94,14 @@ def request(
         version=0,
         prefix=context.for_model(window.prefix),
         suffix=context.for_model(window.suffix),
-        language=languages.language(file),
+        language=language,
         trigger=trigger,
         candidates=candidates,
         spares=verdict.SPARES,
         copies=elsewhere.copies(
-            others,
-            context.for_model(text[:cursor]),
-            context.for_model(text[cursor:]),
-            count=options.copied,
-            max_lines=options.max_lines,
+            others, before, after, count=options.copied, max_lines=options.max_lines
         ),
+        bound=bindings.bound(before, after, language),
         max_lines=options.max_lines,
         deadline_ms=deadline_ms,
         sampling=sampling,

@@ -15,7 +15,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from dgemma_lsp import elsewhere, ignores, wire
+from dgemma_lsp import bindings, elsewhere, ignores, wire
 from dgemma_lsp.ahead import Ahead
 from dgemma_lsp.client import Completion, complete
 from dgemma_lsp.config import Config
@@ -213,8 +213,9 @@ class Completer:
 
         async def ask(hear: Heard) -> Answer:
             prefix = await self._behind_others(place, request.prefix)
-            copies = await self._copies(place)
-            completion = await self._ask(replace(request, prefix=prefix, copies=copies), hear)
+            copies, bound = await self._copies(place), await self._bound(place)
+            asked = replace(request, prefix=prefix, copies=copies, bound=bound)
+            completion = await self._ask(asked, hear)
             if not isinstance(completion, Completion):
                 return Answer([], completion)
             texts = worth_showing(
@@ -276,6 +277,11 @@ class Completer:
             count=options.copied,
             max_lines=options.max_lines,
         )
+
+    async def _bound(self, place: Place) -> list[str] | None:
+        """Return the names that this document binds beside the code at the cursor."""
+        before, after = for_model(place.above + place.before), for_model(place.after)
+        return await asyncio.to_thread(bindings.bound, before, after, place.language)
 
     def _name(self, path: Path) -> str:
         """Return the name of a file in its folder of the workspace."""

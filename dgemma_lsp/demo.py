@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.syntax import Syntax
 from rich.text import Text
 
-from dgemma_lsp import context, ghost, wire
+from dgemma_lsp import bindings, context, ghost, wire
 from dgemma_lsp.client import Link
 from dgemma_lsp.config import Config
 from dgemma_lsp.progress import Progress, printable
@@ -120,6 +120,7 @@ async def play(link: Link, config: Config, sampling: wire.Sampling) -> AsyncIter
             prefix=window.prefix,
             suffix=window.suffix,
             language="python",
+            bound=bindings.bound(prefix, suffix, "python"),
             trigger="invoked",
             drafts=True,
             # Room for several lines, which are what the holes are.

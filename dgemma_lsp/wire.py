@@ -73,6 +73,7 @@ class Complete(Struct, frozen=True, kw_only=True, tag="complete"):
     from the daemon's receipt; at the deadline the stable part is the answer, or nothing.
     `previous` is what an earlier answer suggests at this place: the model starts from it.
     `copies` are what stands at like places elsewhere, the likest first: the model weighs them too.
+    `bound` are the names that the document binds beside the code at the hole, where that is known.
     Besides the `candidates`, `spares` more texts are told of those that were weighed anyway, for
     who can judge them better than the model. For an automatic request with one candidate, what is
     copied or written token by token is the answer without denoising where it is good enough.
@@ -90,6 +91,7 @@ class Complete(Struct, frozen=True, kw_only=True, tag="complete"):
     spares: Annotated[int, Meta(ge=0, le=64)] = 0
     previous: str = ""
     copies: Annotated[list[Copy], Meta(max_length=64)] = []
+    bound: Annotated[list[str], Meta(max_length=2_000)] | None = None
     max_lines: Annotated[int, Meta(ge=0, le=1000)] = 0
     priority: Priority = "interactive"
     deadline_ms: Annotated[int, Meta(ge=1, le=3_600_000)] | None = None

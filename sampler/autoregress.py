@@ -19,10 +19,14 @@ from sampler.work import Loop, Predict
 
 @dataclass(frozen=True)
 class Written:
-    """Tokens written one after another, and the log p of each in nats."""
+    """Tokens written one after another, and the log p of each in nats.
+
+    `watched` [token][W] is the log p of those that were watched, each in its place.
+    """
 
     ids: list[int]
     log_probs: list[float]
+    watched: list[list[float]]
 
 
 def generate(
@@ -57,10 +61,15 @@ def write(
     allowed: Tensor | None,
     enough: Callable[[list[int]], bool],
     begun: Sequence[int] = (),
+    watched: Sequence[int] = (),
 ) -> Generator[Predict | Draft, Any, Written]:
-    """Write behind what is encoded and `begun`, a draft after each token; returns what is new."""
+    """Write behind what is encoded and `begun`, a draft after each token; returns what is new.
+
+    Besides, the log p of each of the `watched` tokens [W] in the place of each that is written.
+    """
     ids: list[int] = []
     log_probs: list[float] = []
+    seen: list[list[float]] = []
     ended = False
     while not ended and len(ids) < max_new_tokens and not enough(ids):
         logits: Tensor = yield Predict(ids[-1:] or list(begun))
@@ -70,7 +79,8 @@ def write(
         token = int(log_p.argmax())
         ids.append(token)
         log_probs.append(float(log_p[token]))
+        seen.append(log_p[list(watched)].tolist())
         ended = token in eos_token_ids
         row = torch.tensor([ids])
         yield Draft(0, len(ids), row, torch.ones_like(row, dtype=torch.bool))
-    return Written(ids, log_probs)
+    return Written(ids, log_probs, seen)

@@ -10,10 +10,12 @@ What costs least can be read first: where that is enough, nothing is denoised.
 """
 
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from itertools import islice
 from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -37,6 +39,9 @@ JOIN = 8
 
 # A line that is begun is gone on with for so many tokens.
 LINE_TOKENS = 16
+
+# So many texts that mention what is asked for are written.
+MENTIONS = 2
 
 
 @dataclass(frozen=True)
@@ -62,13 +67,15 @@ class Causal:
     """At most `max_tokens` tokens and `max_lines` lines (0: all) are written causally too.
 
     `line_ends` [V] is how many line ends a token holds. Each of `beginnings` is gone on with to the
-    end of its line besides.
+    end of its line besides. One of `mentions` is put where it is most likely into the first line of
+    what is written so, MENTIONS times, and gone on with.
     """
 
     max_tokens: int
     max_lines: int
     line_ends: Tensor
     beginnings: Sequence[Sequence[int]] = ()
+    mentions: Sequence[Sequence[int]] = ()
 
 
 def lay_out(parts: Sequence[Sequence[int] | Hole], canvas_length: int) -> Layout:
@@ -193,13 +200,8 @@ def fill(
     read = Filled([], [], [])
     for writing in (None, causal):  # what is copied costs least
         if writing is not None:
-            written = yield from _written(writing, layouts[0], params)
-            unread += [(layouts[0], [ids], 0) for ids in written]
-            yield Prefill(prompt)
-            for beginning in writing.beginnings:
-                line = yield from _line(beginning, writing.line_ends, params)
-                unread.append((layouts[0], [line], len(beginning)))
-                yield Prefill(prompt)
+            written = yield from _written(prompt, writing, layouts[0], params)
+            unread += [(layouts[0], [ids], given) for ids, given in written]
         if unread and enough is not None:
             read, unread = read + (yield from _read(unread)), []
             if enough(read):
@@ -237,9 +239,59 @@ def _read(
 
 
 def _written(
-    causal: Causal, layout: Layout, params: SamplingParams
-) -> Generator[Predict, Tensor, list[list[int]]]:
-    """Write one text behind the prompt; returns it cut at each of its line ends, shortest first."""
+    prompt: Sequence[int], causal: Causal, layout: Layout, params: SamplingParams
+) -> Generator[Predict | Prefill, Any, list[tuple[list[int], int]]]:
+    """Write texts behind the prompt, each with how many of its tokens were given."""
+    watched = [ids[0] for ids in causal.mentions]
+    written = yield from _text(causal, layout, params, watched)
+    yield Prefill(prompt)
+    texts = [(ids, 0) for ids in _cut_at_lines(written.ids, causal.line_ends, params)]
+    ends = {*params.eos_token_ids, *causal.line_ends.nonzero().flatten().tolist()}
+    firsts = [_Begun([], written)]
+    for beginning in causal.beginnings:
+        line = yield from _line(beginning, ends, watched)
+        yield Prefill(prompt)
+        texts.append((_whole(beginning, line, ends), len(beginning)))
+        firsts.append(_Begun(beginning, line))
+    for beginning in _mentioning(firsts, causal.mentions, ends):
+        line = yield from _line(beginning, ends, ())
+        yield Prefill(prompt)
+        texts.append((_whole(beginning, line, ends), 0))
+    return texts
+
+
+class _Begun(NamedTuple):
+    """A text that was written behind a beginning."""
+
+    beginning: Sequence[int]
+    written: autoregress.Written
+
+
+def _mentioning(
+    texts: Sequence[_Begun], mentions: Sequence[Sequence[int]], ends: Container[int]
+) -> list[list[int]]:
+    """Return the likeliest beginnings of first lines that end with a mention, MENTIONS at most.
+
+    A mention is put in the place of a token, not of the text's first one.
+    """
+    found: list[tuple[float, list[int]]] = []
+    for beginning, written in texts:
+        log_p = 0.0  # of the tokens before the place
+        for at, token in enumerate(written.ids):
+            before = [*beginning, *written.ids[:at]]
+            others = zip(written.watched[at], mentions, strict=True)
+            if before:
+                found += [(log_p + x, [*before, *ids]) for x, ids in others if ids[0] != token]
+            if token in ends and before:
+                break
+            log_p += written.log_probs[at]
+    return [ids for _, ids in nlargest(MENTIONS, found, key=lambda one: one[0])]
+
+
+def _text(
+    causal: Causal, layout: Layout, params: SamplingParams, watched: Sequence[int]
+) -> Generator[Predict, Tensor, autoregress.Written]:
+    """Write one text behind the prompt."""
     hole = layout.holes[0]
     ends = causal.line_ends.tolist()
 
@@ -248,25 +300,32 @@ def _written(
 
     tokens = min(causal.max_tokens, hole.stop - hole.start)
     allowed = layout.allowed.get(hole.start)
-    writing = autoregress.write(tokens, params.eos_token_ids, allowed, enough)
-    written = yield from _work_of(writing)
-    ids = middle(written.ids, params.eos_token_ids)
+    writing = autoregress.write(tokens, params.eos_token_ids, allowed, enough, watched=watched)
+    return (yield from _work_of(writing))
+
+
+def _cut_at_lines(ids: Sequence[int], line_ends: Tensor, params: SamplingParams) -> list[list[int]]:
+    """Return a text cut at each of its line ends, shortest first."""
+    ids, ends = middle(ids, params.eos_token_ids), line_ends.tolist()
     cuts = [at for at, token in enumerate(ids) if at and ends[token]]
     return [ids[:cut] for cut in cuts] + ([ids] if ids and len(ids) - 1 not in cuts else [])
 
 
 def _line(
-    beginning: Sequence[int], line_ends: Tensor, params: SamplingParams
-) -> Generator[Predict, Tensor, list[int]]:
-    """Write a line behind the prompt that is begun already; returns it without its end."""
-    ends = {*params.eos_token_ids, *line_ends.nonzero().flatten().tolist()}
+    beginning: Sequence[int], ends: Container[int], watched: Sequence[int]
+) -> Generator[Predict, Tensor, autoregress.Written]:
+    """Write the rest of a line that is begun behind the prompt, up to one of `ends`."""
 
     def enough(ids: list[int]) -> bool:
         return bool(ids) and ids[-1] in ends
 
-    writing = autoregress.write(LINE_TOKENS, params.eos_token_ids, None, enough, beginning)
-    written = yield from _work_of(writing)
-    return [*beginning, *middle(written.ids, tuple(ends))]
+    return (
+        yield from _work_of(autoregress.write(LINE_TOKENS, (), None, enough, beginning, watched))
+    )
+
+
+def _whole(beginning: Sequence[int], rest: autoregress.Written, ends: Container[int]) -> list[int]:
+    return [*beginning, *middle(rest.ids, ends)]
 
 
 def _work_of(
@@ -283,7 +342,7 @@ def _work_of(
         result = None if isinstance(item, Draft) else (yield item)
 
 
-def middle(ids: Sequence[int], eos_token_ids: Sequence[int]) -> list[int]:
+def middle(ids: Sequence[int], eos_token_ids: Container[int]) -> list[int]:
     """Return a hole's text: its ids up to the first end of sequence."""
     end = next((i for i, token in enumerate(ids) if token in eos_token_ids), len(ids))
     return list(ids[:end])

@@ -167,6 +167,7 @@ def test_a_completion_is_written_causally_too_within_its_line_where_more_follows
 
 # Between these a name is missing, and `zeal = 0` would be good.
 COUNTS = {
+    "bound": [],
     "prefix": "def count_words(text):\n    ",
     "suffix": "\n    for word in text.split():\n        zeal += 1\n    return zeal\n",
 }
@@ -179,6 +180,8 @@ COUNTS = {
         ({"language": "python", "prefix": f"{COUNTS['prefix']}ze"}, ["al ="]),
         ({"language": "lua"}, []),
         ({}, []),
+        ({"language": "python", "bound": None}, []),  # who knows
+        ({"language": "python", "bound": ["zeal"]}, []),
         ({"language": "python", "sampling": wire.Sampling(max_tokens=9)}, []),  # no room
     ],
 )
@@ -215,6 +218,39 @@ def test_a_text_that_leaves_a_name_unbound_is_worth_less(nano, language, texts):
         wire.Copy(text="zeal = 0", before=10, after=0),
     ]
     job = complete(**COUNTS, language=language, copies=copies, spares=20)
+    told = [block.text for block in of(wire.Block, run(answers, job))]
+    assert [text for text in told if text in texts] == texts
+
+
+@pytest.mark.parametrize(
+    ("language", "mentioned"), [("python", ["zeal", " zeal", "okapi", " okapi"]), ("", [])]
+)
+def test_a_name_that_nothing_uses_yet_is_put_into_a_text_too(
+    nano, monkeypatch, language, mentioned
+):
+    heard = []
+    monkeypatch.setattr(infill, "fill", lambda *_, **known: heard.append(known["causal"]))
+    answers = Answers(*nano, Config(completion=Completion(causal_tokens=8)))
+    prefix = "def count(zebra, okapi):\n    for zeal in range(9):\n        "
+    answers.answer(complete(prefix=prefix, suffix="\n    return zebra\n", language=language))
+    (causal,) = heard
+    assert [answers.prompts.decode(ids) for ids in causal.mentions] == mentioned
+
+
+@pytest.mark.parametrize(
+    ("language", "texts"),
+    [("python", ["x += zeal", "x += zebra"]), ("", ["x += zebra", "x += zeal"])],
+)
+def test_a_text_that_uses_a_name_that_nothing_uses_is_worth_more(nano, language, texts):
+    answers = Answers(*nano, Config(completion=Completion(causal_tokens=0, copied=2)))
+    copies = [
+        wire.Copy(text="x += zebra", before=45, after=0),
+        wire.Copy(text="x += zeal", before=15, after=0),
+    ]
+    prefix = "def count(zebra, zeal):\n    x = zebra\n    "
+    job = complete(
+        prefix=prefix, suffix="\n    return x\n", language=language, copies=copies, spares=20
+    )
     told = [block.text for block in of(wire.Block, run(answers, job))]
     assert [text for text in told if text in texts] == texts
 

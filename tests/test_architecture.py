@@ -105,6 +105,7 @@ INSIDE = {
     "write_file": {"at_cursor", "context", "linking", "modes", "rewriter", "settings", "writing"},
     "completer": {
         "ahead",
+        "bindings",
         "client",
         "contact",
         "context",
@@ -217,7 +218,7 @@ INSIDE = {
     "overlay": set(),
     "linking": {"client", "control", "settings"},
     "control": {"client"},
-    "at_cursor": {"client", "context", "elsewhere", "languages", "quiet", "verdict"},
+    "at_cursor": {"bindings", "client", "context", "elsewhere", "languages", "quiet", "verdict"},
     "languages": set(),
     "bench": {"at_cursor", "client", "ignores", "project", "syntax"},
     "batch": {
@@ -239,7 +240,7 @@ INSIDE = {
     "replay_figures": {"outcomes"},
     "tune": {"at_cursor", "bench", "client", "languages"},
     "tune_plot": {"tune"},
-    "demo": {"client", "context", "ghost", "progress"},
+    "demo": {"bindings", "client", "context", "ghost", "progress"},
     "doctor": {"checkpoints", "client", "control", "linking"},
     "chat_commands": set(),
     "chat_copy": set(),

@@ -5,14 +5,16 @@ import pytest
 from dgemma_lsp.bindings import (
     BELOW_CHARS,
     LONGEST_CHARS,
+    MOST_NAMES,
     Surroundings,
+    bound,
     surroundings,
 )
 
 
 def around(document: str, language: str = "python") -> Surroundings:
     before, _, after = document.partition("|")
-    return surroundings(before, after, language)
+    return surroundings(before, after, language, bound(before, after, language))
 
 
 SUM = (
@@ -92,6 +94,58 @@ def test_a_line_above_deeper_ones_must_open_a_block(document: str, opens: bool) 
     assert around(document).opens == opens
 
 
+def test_of_a_part_of_a_file_no_name_is_said_to_be_wanted() -> None:
+    before, after = SUM.split("|")
+    rest = surroundings(before, after, "python", None)
+    assert (rest.wanted, rest.judge("count = start").lacking) == ((), 0)
+    # ... nor anything where the part begins within a function.
+    begun = "\n".join(before.split("\n")[1:])
+    assert surroundings(begun, after, "python", []) == Surroundings()
+    assert bound(begun, after, "python") is None
+
+
+@pytest.mark.parametrize(
+    ("document", "names"),
+    [
+        (
+            "import os\n\n\ndef f(a):\n    |\n\n\nclass C:\n    x = 1\n\n\ny = z\n",
+            "C import os y z",
+        ),
+        ("if a:\n    b = 1\n\n\ndef f():\n    c = 1\n\n\n|", "a b f if"),
+        ('"""Words."""\nx = """\nmore\n"""  # words\n|', "x"),
+        ("|", ""),
+    ],
+)
+def test_what_the_margin_mentions_may_be_bound_there(document: str, names: str) -> None:
+    before, _, after = document.partition("|")
+    assert bound(before, after, "python") == names.split()
+
+
+def test_what_is_bound_is_not_told_where_it_is_not_sure_or_too_much() -> None:
+    assert bound("from os import *\n", "", "python") is None
+    assert bound("", "\n\nfrom os import *\n", "python") is None
+    assert bound("import os\n", "", "lua") is None
+    table = "".join(f"x{number}\n" for number in range(MOST_NAMES + 1))
+    assert bound(table, "", "python") is None
+
+
+@pytest.mark.parametrize(
+    ("document", "idle"),
+    [
+        ("def f(a, b):\n    |\n    return a\n", ["b"]),
+        ("def f(a, b):\n    c = a\n    |\n", ["c", "b"]),
+        ("def f(self, a):\n    _, b = a\n    |\n    c = 1\n", ["b"]),
+        ("def f(a):\n    for b in a:\n        |\n", ["b"]),
+        ("def f(a):\n    for b in |\n        print(b)\n", ["a"]),
+        ("a = 1\n|\n", []),
+    ],
+)
+def test_what_the_function_binds_above_and_uses_nowhere_is_idle(
+    document: str, idle: list[str]
+) -> None:
+    assert list(around(document).idle) == idle
+
+
 @pytest.mark.parametrize(
     ("document", "text", "lacking"),
     [
@@ -116,4 +170,20 @@ def test_a_line_above_deeper_ones_must_open_a_block(document: str, opens: bool) 
 def test_a_text_lacks_what_it_leaves_unbound_and_what_only_it_uses(
     document: str, text: str, lacking: int
 ) -> None:
-    assert around(document).lacking(text) == lacking
+    assert around(document).judge(text).lacking == lacking
+
+
+@pytest.mark.parametrize(
+    ("text", "uses"),
+    [
+        ("print(b)", True),
+        ("return lambda: b", True),
+        ("print('b')", False),
+        ("print(a.b)", False),
+        ("b = 2", False),
+        ("print(b", False),
+        ("", False),
+    ],
+)
+def test_a_text_uses_an_idle_name_or_not(text: str, uses: bool) -> None:
+    assert around("def f(a):\n    b, c = a\n    |\n").judge(text).uses == uses

@@ -30,6 +30,7 @@ from sampler.infill import (
     AGREEING,
     JOIN,
     LINE_TOKENS,
+    MENTIONS,
     Causal,
     Hole,
     best_first,
@@ -452,6 +453,34 @@ def test_a_line_that_is_begun_is_gone_on_with_to_its_end(model, denoiser, ends):
     # How it begins was given, and says nothing of how sure it is.
     judged = thought_of(model, prompt, [Hole(8), SUFFIX], [first], given=len(begun[0]))
     assert (filled.confidence[1], filled.follows[1]) == pytest.approx(judged, abs=1e-4)
+
+
+def test_a_mention_is_put_where_it_is_likeliest_and_gone_on_with(model, denoiser):
+    prompt, params, begun, mentions = prompt_of(9), wide(24), [5, 6], [[60, 61], [62]]
+    line_ends = torch.zeros(VOCAB, dtype=torch.long)
+    layouts = [lay_out([Hole(8), SUFFIX], 24)]
+    causal = Causal(4, 0, line_ends, [begun], mentions)
+    filled = filled_of(run(denoiser, fill(prompt, layouts, params, noise_of(1), causal=causal)))
+    free, line, *mentioning = (ids for (ids,) in filled.middles[1:])
+    assert [len(free), len(line)] == [4, len(begun) + LINE_TOKENS]
+    # By hand: each mention in each place of both texts but the first one's first.
+    places = []
+    for text, first in ((free, 1), (line, len(begun))):
+        log_probs = causal_log_probs(model, [*prompt, *text])
+        log_p = [log_probs[len(prompt) + at - 1] for at in range(len(text))]
+        given = 0 if text is free else len(begun)
+        for at in range(first, len(text)):
+            before = sum(log_p[i][text[i]].item() for i in range(given, at))
+            places += [(before + log_p[at][ids[0]].item(), [*text[:at], *ids]) for ids in mentions]
+    places.sort(reverse=True)
+    assert [text[:-LINE_TOKENS] for text in mentioning] == [ids for _, ids in places[:MENTIONS]]
+    for row, text in enumerate(mentioning, start=3):
+        loop = autoregress.generate(
+            prompt + text[:-LINE_TOKENS], max_new_tokens=LINE_TOKENS, eos_token_ids=()
+        )
+        assert block_of(run(denoiser, loop)).ids.tolist() == [text[-LINE_TOKENS:]]
+        judged = thought_of(model, prompt, [Hole(8), SUFFIX], [text])
+        assert (filled.confidence[row], filled.follows[row]) == pytest.approx(judged, abs=1e-4)
 
 
 def test_copies_are_thought_of_beside_what_is_denoised(model, denoiser):
