@@ -9,6 +9,7 @@ import statistics
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from importlib.resources import files
+from pathlib import Path
 
 import msgspec
 from msgspec import Struct
@@ -17,8 +18,8 @@ from rich.live import Live
 from rich.syntax import Syntax
 from rich.text import Text
 
-from dgemma_lsp import bindings, context, ghost, wire
-from dgemma_lsp.client import Link
+from dgemma_lsp import at_cursor, verdict, wire
+from dgemma_lsp.client import Answer, Link, gathered
 from dgemma_lsp.config import Config
 from dgemma_lsp.progress import Progress, printable
 
@@ -107,34 +108,36 @@ async def play(link: Link, config: Config, sampling: wire.Sampling) -> AsyncIter
     for hole in range(len(HOLES)):
         yield Scene(fills=fills, hole=hole)
         prefix, suffix = around(between, fills)
-        window = context.window(
+        request = at_cursor.request(
+            Path(NAME),
             prefix + suffix,
             len(prefix),
-            prefix_chars=config.completion.prefix_chars,
-            suffix_chars=config.completion.suffix_chars,
-        )
-        request = wire.Complete(
-            id=f"hole-{hole + 1}",
-            document=f"demo:{NAME}",
-            version=hole,
-            prefix=window.prefix,
-            suffix=window.suffix,
-            language="python",
-            bound=bindings.bound(prefix, suffix, "python"),
-            trigger="invoked",
-            drafts=True,
+            config.completion,
+            candidates=1,
+            deadline_ms=None,
             # Room for several lines, which are what the holes are.
             sampling=msgspec.structs.replace(sampling, canvas_length=CANVAS_LENGTH),
         )
+        request = msgspec.structs.replace(
+            request, id=f"hole-{hole + 1}", document=f"demo:{NAME}", version=hole, drafts=True
+        )
+        told: list[Answer] = []
         progress = Progress()
         async with aclosing(link.request(request)) as answers:
             async for message in answers:
+                told.append(message)
                 if isinstance(message, wire.Done):
-                    text = ghost.to_ghost_text(
-                        progress.text, prefix, suffix, max_lines=config.completion.max_lines
+                    shown = verdict.worth_showing(
+                        gathered(told, request.candidates, request.spares),
+                        prefix,
+                        suffix,
+                        config.completion,
+                        language=request.language,
+                        count=1,
                     )
-                    yield _end(fills, hole, text or "", message)
-                    fills = (*fills, text or "")
+                    text = shown[0] if shown else ""
+                    yield _end(fills, hole, text, message)
+                    fills = (*fills, text)
                 elif isinstance(message, (wire.Draft, wire.Block)):
                     progress.take(message)
                     yield Scene(

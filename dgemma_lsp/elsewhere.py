@@ -24,6 +24,8 @@ PLACES, CLOSELY = 100, 150
 NEAR = 4_000
 # Of the cursor's own document, so many characters on each side.
 OWN = 60_000
+# What these words head has no docstring.
+_BLOCK = re.compile(r"(?:async |case|elif|else|except|finally|for|if|match|try|while|with)\b")
 # Behind an odd number of these a string of several lines goes on, which most often is a docstring.
 _QUOTES = ('"""', "'''")
 
@@ -67,6 +69,7 @@ class Lines:
             start, end = self.spans[number]
             if (
                 (bisect_left(self._quotes, start) - quotes) % 2 == 0
+                and (place.describes or not self.text.startswith(_QUOTES, start))
                 and self.text.startswith(place.typed, start)
                 and self.text[start:end].endswith(place.rest)
             ):
@@ -96,6 +99,11 @@ class Place(NamedTuple):
     rest: str
     last: str
     next: str
+
+    @property
+    def describes(self) -> bool:
+        """Whether a docstring may stand here, which it does not first in a loop or a branch."""
+        return not (self.last.endswith(":") and _BLOCK.match(self.last))
 
 
 def place(before: str, after: str) -> Place:

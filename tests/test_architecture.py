@@ -240,7 +240,7 @@ INSIDE = {
     "replay_figures": {"outcomes"},
     "tune": {"at_cursor", "bench", "client", "languages"},
     "tune_plot": {"tune"},
-    "demo": {"bindings", "client", "context", "ghost", "progress"},
+    "demo": {"at_cursor", "client", "progress", "verdict"},
     "doctor": {"checkpoints", "client", "control", "linking"},
     "chat_commands": set(),
     "chat_copy": set(),

@@ -84,6 +84,26 @@ def test_code_is_not_copied_out_of_docstrings_nor_into_them(
     assert found(at=f"{at}\n{closing}\n{TOLD}") == [expected]
 
 
+@pytest.mark.parametrize(
+    ("at", "is_copied"),
+    [
+        ("def double(x):\n    ¦\n", True),
+        ("def f(\n    x,\n):\n    ¦\n", True),
+        ("class C:\n    ¦\n", True),
+        ("¦\ndef double(x):\n", True),
+        ("for x in y:\n    format = 1\n    ¦\n", True),
+        ("for x in y:\n    ¦\n", False),
+        ("else:\n    ¦\n", False),
+        ("x = 1\n    ¦\n", True),  # some describe what they have just bound
+    ],
+)
+def test_a_docstring_is_copied_to_where_one_may_stand(at: str, is_copied: bool) -> None:
+    describing = '"""Tell."""\ndef double(x):\n    """Tell."""\n'
+    heads = ("class C:", "    x,\n):", "for x in y:", "else:", "    format = 1", "x = 1")
+    told = describing + "".join(f'{head}\n    """Tell."""\n' for head in heads)
+    assert any('ell."""' in text for text in found(told, at=at, max_lines=1)) == is_copied
+
+
 def test_a_triple_quote_on_the_cursors_line_counts() -> None:
     told = 'a = """print("x")\nprint("in a string")\n"""\n'
     assert found(told, at='b = """print(¦') == []
