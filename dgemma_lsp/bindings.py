@@ -18,7 +18,7 @@ from dgemma_lsp.scopes import Named
 from dgemma_lsp.syntax import tree
 
 # Longer code takes longer to read than a person should wait; so much below a cursor at the margin.
-LONGEST_CHARS, BELOW_CHARS = 20_000, 4_000
+LONGEST_CHARS, BELOW_CHARS = 10_000, 4_000
 # A file that mentions more names at its margin is no program but a table.
 MOST_NAMES = 2_000
 
