@@ -19,7 +19,7 @@ from dgemma_lsp.config import Config
 from dgemma_lsp.errors import TooLarge
 from dgemma_lsp.ghost import to_ghost_text, to_ghost_texts
 from dgemma_lsp.syntax import fitting
-from sampler import autoregress, denoise, infill, lookup, score
+from sampler import autoregress, denoise, infill, lookup, score, written
 from sampler.canvas import Noise
 from sampler.denoise import Warm
 from sampler.engine import Request
@@ -262,7 +262,7 @@ class _Completion:
         """Return how sure a text is, in nats a token; what stands at a like place is surer."""
         return min(0.0, filled.confidence[row] + self._support.get(texts[row], 0.0))
 
-    def _causal(self, answers: Answers) -> infill.Causal | None:
+    def _causal(self, answers: Answers) -> written.Causal | None:
         asked = answers.config.completion.causal_tokens
         tokens = answers.model.causal_tokens if asked is None else asked
         if tokens == 0:
@@ -271,7 +271,7 @@ class _Completion:
         within = self._job.suffix.split("\n", 1)[0].strip() != ""
         lines = 1 if within else self._job.max_lines
         tokens = min(tokens, self._longest)
-        return infill.Causal(
+        return written.Causal(
             tokens, lines, self._prompts.line_ends, self._begun(), self._mentions()
         )
 
@@ -279,7 +279,7 @@ class _Completion:
         """Return how the cursor's line may begin, as far as there is room for the rest of it."""
         texts = [self._prompt.healed + text for text in beginnings(self._around)]
         begun = [self._prompts.encode(text) for text in texts]
-        return [ids for ids in begun if len(ids) + infill.LINE_TOKENS <= self._most]
+        return [ids for ids in begun if len(ids) + written.LINE_TOKENS <= self._most]
 
     def _copies(self, count: int) -> list[list[int]]:
         """Return what may be copied into the hole: what the client knows of, then what is near."""
@@ -309,7 +309,7 @@ class _Completion:
         rows = zip(self._layouts, draft.ids.tolist(), draft.stable.tolist(), strict=True)
         for candidate, (layout, ids, stable) in enumerate(list(rows)[: self._job.candidates]):
             hole = layout.holes[0]
-            text = self._text(infill.middle(ids[hole], self._eos))
+            text = self._text(written.middle(ids[hole], self._eos))
             settled = ids[hole][: _leading(stable[hole])]
             told.append(
                 wire.Draft(
@@ -317,7 +317,7 @@ class _Completion:
                     block=0,
                     step=draft.step,
                     text=text,
-                    stable=_common_prefix(text, self._text(infill.middle(settled, self._eos))),
+                    stable=_common_prefix(text, self._text(written.middle(settled, self._eos))),
                     candidate=candidate,
                 )
             )
@@ -417,7 +417,7 @@ class _Continuation:
         return denoise.generate(ids, params, Noise([seed], denoiser.vocab_size, denoiser.device))
 
     def _draft(self, draft: Draft) -> wire.Draft:
-        row = infill.middle(draft.ids[0].tolist(), self._params.eos_token_ids)
+        row = written.middle(draft.ids[0].tolist(), self._params.eos_token_ids)
         shown = self._text.preview(row)
         settled = self._text.preview(row[: _leading(draft.stable[0].tolist())])
         return wire.Draft(
@@ -429,7 +429,7 @@ class _Continuation:
         )
 
     def _block(self, block: Block) -> wire.Block:
-        row = infill.middle(block.ids[0].tolist(), self._params.eos_token_ids)
+        row = written.middle(block.ids[0].tolist(), self._params.eos_token_ids)
         row = row[: self._params.max_new_tokens - self._tokens]
         self._steps, self._tokens = self._steps + block.steps, self._tokens + len(row)
         self._finished = bool(block.finished.all())

@@ -10,22 +10,21 @@ What costs least can be read first: where that is enough, nothing is denoised.
 """
 
 from collections import Counter
-from collections.abc import Callable, Container, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from heapq import nlargest
 from itertools import islice
 from types import MappingProxyType
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from sampler import autoregress
 from sampler import canvas as cv
+from sampler import written
 from sampler.denoise import Pins, Region, Warm, check_known, denoise_block, numbers, prefill
-from sampler.events import Block, Draft, Filled
+from sampler.events import Block, Filled
 from sampler.params import InvalidParameter, SamplingParams
-from sampler.work import Loop, Predict, Prefill, Score
+from sampler.work import Loop, Score
+from sampler.written import Causal, middle
 
 # What a character of agreement with a like place elsewhere is worth, in nats a token; more than so
 # many of them tell nothing more.
@@ -36,12 +35,6 @@ NO_SUPPORT: Mapping[str, float] = MappingProxyType({})
 
 # So many tokens behind the hole are asked whether they follow from what fills it.
 JOIN = 8
-
-# A line that is begun is gone on with for so many tokens.
-LINE_TOKENS = 16
-
-# So many texts that mention what is asked for are written.
-MENTIONS = 2
 
 
 @dataclass(frozen=True)
@@ -61,21 +54,10 @@ class Layout:
     holes: tuple[slice, ...]
     allowed: dict[int, Tensor]
 
-
-@dataclass(frozen=True)
-class Causal:
-    """At most `max_tokens` tokens and `max_lines` lines (0: all) are written causally too.
-
-    `line_ends` [V] is how many line ends a token holds. Each of `beginnings` is gone on with to the
-    end of its line besides. One of `mentions` is put where it is most likely into the first line of
-    what is written so, MENTIONS times, and gone on with.
-    """
-
-    max_tokens: int
-    max_lines: int
-    line_ends: Tensor
-    beginnings: Sequence[Sequence[int]] = ()
-    mentions: Sequence[Sequence[int]] = ()
+    def first_hole(self) -> tuple[int, Tensor | None]:
+        """Return the length of the first hole, and what it may begin with."""
+        hole = self.holes[0]
+        return hole.stop - hole.start, self.allowed.get(hole.start)
 
 
 def lay_out(parts: Sequence[Sequence[int] | Hole], canvas_length: int) -> Layout:
@@ -200,8 +182,11 @@ def fill(
     read = Filled([], [], [])
     for writing in (None, causal):  # what is copied costs least
         if writing is not None:
-            written = yield from _written(prompt, writing, layouts[0], params)
-            unread += [(layouts[0], [ids], given) for ids, given in written]
+            longest, allowed = layouts[0].first_hole()
+            texts = yield from written.write(
+                prompt, writing, longest, allowed, params.eos_token_ids
+            )
+            unread += [(layouts[0], [text.ids], text.given) for text in texts]
         if unread and enough is not None:
             read, unread = read + (yield from _read(unread)), []
             if enough(read):
@@ -236,116 +221,6 @@ def _read(
         confidence.append(_mean([log_p[i] for i in inside[given:]]))
         follows.append(_mean([log_p[i] for i in near]))
     return Filled(middles, confidence, follows)
-
-
-def _written(
-    prompt: Sequence[int], causal: Causal, layout: Layout, params: SamplingParams
-) -> Generator[Predict | Prefill, Any, list[tuple[list[int], int]]]:
-    """Write texts behind the prompt, each with how many of its tokens were given."""
-    watched = [ids[0] for ids in causal.mentions]
-    written = yield from _text(causal, layout, params, watched)
-    yield Prefill(prompt)
-    texts = [(ids, 0) for ids in _cut_at_lines(written.ids, causal.line_ends, params)]
-    ends = {*params.eos_token_ids, *causal.line_ends.nonzero().flatten().tolist()}
-    firsts = [_Begun([], written)]
-    for beginning in causal.beginnings:
-        line = yield from _line(beginning, ends, watched)
-        yield Prefill(prompt)
-        texts.append((_whole(beginning, line, ends), len(beginning)))
-        firsts.append(_Begun(beginning, line))
-    for beginning in _mentioning(firsts, causal.mentions, ends):
-        line = yield from _line(beginning, ends, ())
-        yield Prefill(prompt)
-        texts.append((_whole(beginning, line, ends), 0))
-    return texts
-
-
-class _Begun(NamedTuple):
-    """A text that was written behind a beginning."""
-
-    beginning: Sequence[int]
-    written: autoregress.Written
-
-
-def _mentioning(
-    texts: Sequence[_Begun], mentions: Sequence[Sequence[int]], ends: Container[int]
-) -> list[list[int]]:
-    """Return the likeliest beginnings of first lines that end with a mention, MENTIONS at most.
-
-    A mention is put in the place of a token, not of the text's first one.
-    """
-    found: list[tuple[float, list[int]]] = []
-    for beginning, written in texts:
-        log_p = 0.0  # of the tokens before the place
-        for at, token in enumerate(written.ids):
-            before = [*beginning, *written.ids[:at]]
-            others = zip(written.watched[at], mentions, strict=True)
-            if before:
-                found += [(log_p + x, [*before, *ids]) for x, ids in others if ids[0] != token]
-            if token in ends and before:
-                break
-            log_p += written.log_probs[at]
-    return [ids for _, ids in nlargest(MENTIONS, found, key=lambda one: one[0])]
-
-
-def _text(
-    causal: Causal, layout: Layout, params: SamplingParams, watched: Sequence[int]
-) -> Generator[Predict, Tensor, autoregress.Written]:
-    """Write one text behind the prompt."""
-    hole = layout.holes[0]
-    ends = causal.line_ends.tolist()
-
-    def enough(ids: list[int]) -> bool:
-        return bool(0 < causal.max_lines <= sum(ends[token] for token in ids))
-
-    tokens = min(causal.max_tokens, hole.stop - hole.start)
-    allowed = layout.allowed.get(hole.start)
-    writing = autoregress.write(tokens, params.eos_token_ids, allowed, enough, watched=watched)
-    return (yield from _work_of(writing))
-
-
-def _cut_at_lines(ids: Sequence[int], line_ends: Tensor, params: SamplingParams) -> list[list[int]]:
-    """Return a text cut at each of its line ends, shortest first."""
-    ids, ends = middle(ids, params.eos_token_ids), line_ends.tolist()
-    cuts = [at for at, token in enumerate(ids) if at and ends[token]]
-    return [ids[:cut] for cut in cuts] + ([ids] if ids and len(ids) - 1 not in cuts else [])
-
-
-def _line(
-    beginning: Sequence[int], ends: Container[int], watched: Sequence[int]
-) -> Generator[Predict, Tensor, autoregress.Written]:
-    """Write the rest of a line that is begun behind the prompt, up to one of `ends`."""
-
-    def enough(ids: list[int]) -> bool:
-        return bool(ids) and ids[-1] in ends
-
-    return (
-        yield from _work_of(autoregress.write(LINE_TOKENS, (), None, enough, beginning, watched))
-    )
-
-
-def _whole(beginning: Sequence[int], rest: autoregress.Written, ends: Container[int]) -> list[int]:
-    return [*beginning, *middle(rest.ids, ends)]
-
-
-def _work_of(
-    writing: Generator[Predict | Draft, Tensor | None, autoregress.Written],
-) -> Generator[Predict, Tensor, autoregress.Written]:
-    """Have the work of writing done without telling of it; returns what was written."""
-    result: Tensor | None = None
-    while True:
-        try:
-            item = writing.send(result)
-        except StopIteration as stop:
-            written: autoregress.Written = stop.value
-            return written
-        result = None if isinstance(item, Draft) else (yield item)
-
-
-def middle(ids: Sequence[int], eos_token_ids: Container[int]) -> list[int]:
-    """Return a hole's text: its ids up to the first end of sequence."""
-    end = next((i for i, token in enumerate(ids) if token in eos_token_ids), len(ids))
-    return list(ids[:end])
 
 
 def reading_region(

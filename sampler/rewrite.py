@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sampler import canvas as cv
-from sampler import infill
+from sampler import infill, written
 from sampler.denoise import Pins, Region, Warm, denoise_block, prefill
 from sampler.events import Block
 from sampler.params import InvalidParameter, SamplingParams
@@ -50,7 +50,7 @@ class Sheet:
 
     def written(self, draft: Sequence[int], eos_token_ids: Sequence[int]) -> list[list[int]]:
         """Return what stands in each hole of a draft [C], without slack."""
-        return [infill.middle(draft[hole], eos_token_ids) for hole in self.layout.holes]
+        return [written.middle(draft[hole], eos_token_ids) for hole in self.layout.holes]
 
     def whole(self, draft: Sequence[int], eos_token_ids: Sequence[int]) -> list[int]:
         """Return the text from the first hole of a draft [C] to the last, without slack."""

@@ -29,20 +29,17 @@ from sampler.forward import Forward
 from sampler.infill import (
     AGREEING,
     JOIN,
-    LINE_TOKENS,
-    MENTIONS,
-    Causal,
     Hole,
     best_first,
     fill,
     lay_out,
     lengths_tried,
-    middle,
     reading_region,
     support,
 )
 from sampler.params import InvalidParameter, SamplingParams
 from sampler.work import Denoise, Prefill, Score
+from sampler.written import Causal, middle
 
 T, F = True, False
 
@@ -180,21 +177,6 @@ def test_a_like_place_is_worth_more_the_more_agrees_but_not_beyond_the_measure()
     assert values == sorted(values)
     assert values[0] == 0.0
     assert support(AGREEING + 40, AGREEING + 1) == values[-1]
-
-
-@pytest.mark.parametrize(
-    ("ids", "text"),
-    [
-        ([5, 6, 1, 1], [5, 6]),
-        ([5, 6, 7, 8], [5, 6, 7, 8]),
-        ([1, 6, 7, 8], []),
-        ([5, 3, 7, 8], [5]),
-        ([5, 3, 7, 1], [5]),
-        ([], []),
-    ],
-)
-def test_the_middle_ends_with_the_first_end_of_sequence(ids, text):
-    assert middle(ids, (1, 3)) == text
 
 
 # What the reader sees
@@ -426,61 +408,16 @@ def test_a_text_is_written_causally_too_and_cut_at_each_of_its_line_ends(model, 
             assert (filled.confidence[row], filled.follows[row]) == pytest.approx(judged, abs=1e-4)
 
 
-@pytest.mark.parametrize("ends", ["line", "text", None])
-def test_a_line_that_is_begun_is_gone_on_with_to_its_end(model, denoiser, ends):
-    prompt, params, begun = prompt_of(9), wide(24), [[5, 6], [7]]
-    rests = []
-    for beginning in begun:
-        loop = autoregress.generate(
-            prompt + beginning, max_new_tokens=LINE_TOKENS, eos_token_ids=(1,)
-        )
-        rests += block_of(run(denoiser, loop)).ids.tolist()
-    line_ends = torch.zeros(VOCAB, dtype=torch.long)
-    kept = next(at for at, token in enumerate(rests[0]) if token != rests[0][0])
-    if ends == "line":
-        line_ends[rests[0][kept]] = 1
-    elif ends == "text":
-        params = replace(params, eos_token_ids=(1, rests[0][kept]))
-    else:
-        kept = LINE_TOKENS
+def test_what_was_given_of_a_text_says_nothing_of_how_sure_it_is(model, denoiser):
+    prompt, begun = prompt_of(9), [5, 6]
     layouts = [lay_out([Hole(8), SUFFIX], 24)]
-    causal = Causal(0, 0, line_ends, begun)
-    filled = filled_of(run(denoiser, fill(prompt, layouts, params, noise_of(1), causal=causal)))
-    first, second = (ids for (ids,) in filled.middles[1:])
-    assert first == begun[0] + rests[0][:kept]
-    # Each stands right behind the prompt, not behind the one before.
-    assert second == begun[1] + rests[1][: len(second) - 1]
-    # How it begins was given, and says nothing of how sure it is.
-    judged = thought_of(model, prompt, [Hole(8), SUFFIX], [first], given=len(begun[0]))
+    causal = Causal(0, 0, torch.zeros(VOCAB, dtype=torch.long), [begun])
+    loop = fill(prompt, layouts, wide(24), noise_of(1), causal=causal)
+    filled = filled_of(run(denoiser, loop))
+    ((line,),) = filled.middles[1:]
+    assert line[: len(begun)] == begun
+    judged = thought_of(model, prompt, [Hole(8), SUFFIX], [line], given=len(begun))
     assert (filled.confidence[1], filled.follows[1]) == pytest.approx(judged, abs=1e-4)
-
-
-def test_a_mention_is_put_where_it_is_likeliest_and_gone_on_with(model, denoiser):
-    prompt, params, begun, mentions = prompt_of(9), wide(24), [5, 6], [[60, 61], [62]]
-    line_ends = torch.zeros(VOCAB, dtype=torch.long)
-    layouts = [lay_out([Hole(8), SUFFIX], 24)]
-    causal = Causal(4, 0, line_ends, [begun], mentions)
-    filled = filled_of(run(denoiser, fill(prompt, layouts, params, noise_of(1), causal=causal)))
-    free, line, *mentioning = (ids for (ids,) in filled.middles[1:])
-    assert [len(free), len(line)] == [4, len(begun) + LINE_TOKENS]
-    # By hand: each mention in each place of both texts but the first one's first.
-    places = []
-    for text, first in ((free, 1), (line, len(begun))):
-        log_probs = causal_log_probs(model, [*prompt, *text])
-        log_p = [log_probs[len(prompt) + at - 1] for at in range(len(text))]
-        given = 0 if text is free else len(begun)
-        for at in range(first, len(text)):
-            before = sum(log_p[i][text[i]].item() for i in range(given, at))
-            places += [(before + log_p[at][ids[0]].item(), [*text[:at], *ids]) for ids in mentions]
-    places.sort(reverse=True)
-    assert [text[:-LINE_TOKENS] for text in mentioning] == [ids for _, ids in places[:MENTIONS]]
-    for row, text in enumerate(mentioning, start=3):
-        loop = autoregress.generate(
-            prompt + text[:-LINE_TOKENS], max_new_tokens=LINE_TOKENS, eos_token_ids=()
-        )
-        assert block_of(run(denoiser, loop)).ids.tolist() == [text[-LINE_TOKENS:]]
-        judged = thought_of(model, prompt, [Hole(8), SUFFIX], [text])
-        assert (filled.confidence[row], filled.follows[row]) == pytest.approx(judged, abs=1e-4)
 
 
 def test_copies_are_thought_of_beside_what_is_denoised(model, denoiser):

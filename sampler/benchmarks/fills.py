@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sampler import infill, lookup
+from sampler import infill, lookup, written
 from sampler.benchmarks.rig import Rig
 from sampler.engine import Request
 from sampler.events import Event, Filled
@@ -50,12 +50,12 @@ def longest(prompt: CompletionPrompt, size: int) -> int:
     return infill.longest_hole(len(prompt.suffix_ids), size)
 
 
-def causal(rig: Rig, after: str) -> infill.Causal | None:
+def causal(rig: Rig, after: str) -> written.Causal | None:
     """Return what is written one token after another besides, as the daemon has it by default."""
     tokens = rig.model.causal_tokens
     within = after.split("\n", 1)[0].strip() != ""
     lines = 1 if within else MAX_LINES
-    return infill.Causal(tokens, lines, rig.prompts.line_ends) if tokens else None
+    return written.Causal(tokens, lines, rig.prompts.line_ends) if tokens else None
 
 
 def fill(
@@ -65,7 +65,7 @@ def fill(
     lengths: Sequence[int],
     seed: int,
     *,
-    causal: infill.Causal | None = None,
+    causal: written.Causal | None = None,
 ) -> Fill:
     """Return the request for a row of each of `lengths`, the first from seed `seed`."""
     size = params.canvas_length

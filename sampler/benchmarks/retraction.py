@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 
-from sampler import infill
+from sampler import written
 from sampler.benchmarks import fills, trace
 from sampler.benchmarks import rig as rigs
 from sampler.benchmarks.holes import Hole
@@ -81,7 +81,7 @@ def _watch(rig: Rig, places: Sequence[tuple[str, str]], steps: int) -> list[tupl
         drafts = [e for e in rigs.answer(engine, fill.request) if isinstance(e, Draft)]
         hole = fill.layouts[0].holes[0]
         on_screen = [_shown(draft, hole, params.eos_token_ids) for draft in drafts[:-1]]
-        final = infill.middle(drafts[-1].ids[0, hole].tolist(), params.eos_token_ids)
+        final = written.middle(drafts[-1].ids[0, hole].tolist(), params.eos_token_ids)
         counts.append(retracted(on_screen, final))
     return counts
 
@@ -90,4 +90,4 @@ def _shown(draft: Draft, hole: slice, eos: Sequence[int]) -> list[int]:
     """Return the stable beginning of a draft's text."""
     stable = draft.stable[0, hole].tolist()
     length = stable.index(False) if False in stable else len(stable)
-    return infill.middle(draft.ids[0, hole].tolist()[:length], eos)
+    return written.middle(draft.ids[0, hole].tolist()[:length], eos)
