@@ -79,7 +79,7 @@ def write(
         lines.append((yield from _go_on(beginning, ends, watched)))
         yield Prefill(prompt)
         texts.append(Text(lines[-1].text(ends), given=len(beginning)))
-    for beginning in mentioning(lines, causal.mentions, ends):
+    for beginning in _mentioning(lines, causal.mentions, ends):
         line = yield from _go_on(beginning, ends, ())
         yield Prefill(prompt)
         texts.append(Text(line.text(ends)))
@@ -92,7 +92,7 @@ def middle(ids: Sequence[int], ends: Container[int]) -> list[int]:
     return list(ids[:end])
 
 
-def mentioning(
+def _mentioning(
     lines: Sequence[_Line], mentions: Sequence[Sequence[int]], ends: Container[int]
 ) -> list[list[int]]:
     """Return the likeliest beginnings of lines that end with a mention, MENTIONS at most.
