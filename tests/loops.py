@@ -28,6 +28,14 @@ def tame_model() -> Any:
     return model
 
 
+def varied_model() -> Any:
+    """The tiny model with a head of its own: with the embeddings as its head it repeats itself."""
+    model = tiny_model()
+    head = torch.randn(model.lm_head.weight.shape, generator=torch.Generator().manual_seed(1))
+    model.lm_head.weight = torch.nn.Parameter(head * 0.4, requires_grad=False)
+    return model
+
+
 def noise_of(*seeds: int) -> Noise:
     return Noise(seeds, VOCAB, CPU)
 
@@ -127,3 +135,17 @@ def causal_log_probs(model: Any, ids: Sequence[int]) -> Tensor:
     cap = model.config.text_config.final_logit_softcapping
     log_probs: Tensor = (torch.tanh(model.lm_head(hidden) / cap) * cap).log_softmax(-1)
     return log_probs
+
+
+def greedy(
+    model: Any, prompt: list[int], length: int, first: Tensor | None = None
+) -> tuple[list[int], list[float]]:
+    """The likeliest token behind all before it, again and again, everything encoded each time."""
+    ids: list[int] = []
+    log_probs: list[float] = []
+    while len(ids) < length:
+        log_p = causal_log_probs(model, prompt + ids)[-1]
+        choice = log_p.masked_fill(~first, -torch.inf) if first is not None and not ids else log_p
+        ids.append(int(choice.argmax()))
+        log_probs.append(log_p[ids[-1]].item())
+    return ids, log_probs

@@ -4,14 +4,15 @@ import pytest
 import torch
 from loops import (
     by_hand,
-    causal_log_probs,
+    greedy,
     new_engine,
     prompt_of,
     recorded,
     run,
     step_to_the_end,
+    varied_model,
 )
-from tiny_model import VOCAB, WINDOW, tiny_model
+from tiny_model import VOCAB, WINDOW
 from torch import Tensor
 
 from sampler.autoregress import generate
@@ -27,11 +28,7 @@ T, F = True, False
 
 @pytest.fixture(scope="module")
 def model():
-    """The tiny model with a head of its own: with the embeddings as its head it repeats itself."""
-    model = tiny_model()
-    head = torch.randn(model.lm_head.weight.shape, generator=torch.Generator().manual_seed(1))
-    model.lm_head.weight = torch.nn.Parameter(head * 0.4, requires_grad=False)
-    return model
+    return varied_model()
 
 
 @pytest.fixture(scope="module")
@@ -43,18 +40,6 @@ def only(*tokens: int) -> Tensor:
     allowed = torch.zeros(VOCAB, dtype=torch.bool)
     allowed[list(tokens)] = True
     return allowed
-
-
-def greedy(model: Any, prompt: list[int], length: int, first: Tensor | None = None):
-    """The likeliest token behind all before it, again and again, everything encoded each time."""
-    ids: list[int] = []
-    log_probs: list[float] = []
-    while len(ids) < length:
-        log_p = causal_log_probs(model, prompt + ids)[-1]
-        choice = log_p.masked_fill(~first, -torch.inf) if first is not None and not ids else log_p
-        ids.append(int(choice.argmax()))
-        log_probs.append(log_p[ids[-1]].item())
-    return ids, log_probs
 
 
 def block_of(events: list[Event]) -> Block:

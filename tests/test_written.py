@@ -1,12 +1,11 @@
 """Texts for a hole that are written one token after another."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 import torch
-from loops import causal_log_probs, prompt_of, run
-from tiny_model import VOCAB, tiny_model
+from loops import causal_log_probs, greedy, prompt_of, run, varied_model
+from tiny_model import VOCAB
 from torch import Tensor
 
 from sampler.denoise import prefill
@@ -18,11 +17,7 @@ PROMPT = prompt_of(9)
 
 @pytest.fixture(scope="module")
 def model():
-    """The tiny model with a head of its own: with the embeddings as its head it repeats itself."""
-    model = tiny_model()
-    head = torch.randn(model.lm_head.weight.shape, generator=torch.Generator().manual_seed(1))
-    model.lm_head.weight = torch.nn.Parameter(head * 0.4, requires_grad=False)
-    return model
+    return varied_model()
 
 
 @pytest.fixture(scope="module")
@@ -47,16 +42,8 @@ def written(denoiser, causal: Causal, longest: int = 30, eos: Sequence[int] = (1
     return texts
 
 
-def greedy(model: Any, prompt: Sequence[int], length: int) -> list[int]:
-    """The likeliest token behind all before it, again and again, everything encoded each time."""
-    ids: list[int] = []
-    while len(ids) < length:
-        ids.append(int(causal_log_probs(model, [*prompt, *ids])[-1].argmax()))
-    return ids
-
-
 def test_the_free_text_is_that_of_greedy_decoding_cut_at_each_of_its_line_ends(model, denoiser):
-    whole = greedy(model, PROMPT, 12)
+    whole, _ = greedy(model, PROMPT, 12)
     second, third = whole[2], whole[5]
     assert second not in whole[:2]
     cuts = [at for at, token in enumerate(whole) if token in (second, third)]
@@ -73,7 +60,7 @@ def test_the_free_text_is_that_of_greedy_decoding_cut_at_each_of_its_line_ends(m
 
 def test_a_line_that_is_begun_is_gone_on_with_to_its_end(model, denoiser):
     begun = [[5, 6], [7]]
-    rests = [greedy(model, [*PROMPT, *ids], LINE_TOKENS) for ids in begun]
+    rests = [greedy(model, PROMPT + ids, LINE_TOKENS)[0] for ids in begun]
     end = rests[0][3]
     for line_ends, eos in ((ends(end), (1,)), (ends(), (1, end))):
         texts = written(denoiser, Causal(0, 0, line_ends, begun), eos=eos)
@@ -102,9 +89,8 @@ def test_a_mention_is_put_where_it_is_likeliest_and_gone_on_with(model, denoiser
     places.sort(reverse=True)
     assert [text.ids[:-LINE_TOKENS] for text in mentioning] == [ids for _, ids in places[:MENTIONS]]
     for text in mentioning:
-        assert text.ids[-LINE_TOKENS:] == greedy(
-            model, [*PROMPT, *text.ids[:-LINE_TOKENS]], LINE_TOKENS
-        )
+        rest, _ = greedy(model, PROMPT + text.ids[:-LINE_TOKENS], LINE_TOKENS)
+        assert text.ids[-LINE_TOKENS:] == rest
         assert text.given == 0
 
 
