@@ -216,10 +216,11 @@ class _Completion:
         better be compared with what the model writes.
         """
         texts = [self._text(row[0]) for row in known.middles]
-        best = self._shown(texts, infill.best_first(known, texts, self._supported(texts)))
+        supported = self._supported(texts)
+        best = self._shown(texts, infill.best_first(known, texts, supported))
         if best is None or self._confidence(known, texts, best) < self._least:
             return False
-        worth = infill.worths(known, texts, self._supported(texts))[best]
+        worth = infill.worths(known, texts, supported)[best]
         compared = texts[best] in self._support or len(texts) > len(self._copied)
         return compared and worth >= self._denoise_below
 

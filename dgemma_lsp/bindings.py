@@ -67,8 +67,9 @@ class Code:
         """Return what a tree of the code uses of names that nothing binds."""
         if self.bound is None:
             return []
-        known = self.bound | _ALWAYS
-        return [one for one in scopes.unbound(module) if one.name not in known]
+        known = self.bound
+        used = scopes.unbound(module)
+        return [one for one in used if one.name not in known and one.name not in _ALWAYS]
 
     @property
     def line(self) -> int:

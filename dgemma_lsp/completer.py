@@ -213,7 +213,10 @@ class Completer:
 
         async def ask(hear: Heard) -> Answer:
             prefix = await self._behind_others(place, request.prefix)
-            copies, bound = await self._copies(place), await self._bound(place)
+            before, after = for_model(place.before), for_model(place.after)
+            copies = await self._copies(place.path, before, after)
+            above = for_model(place.above)
+            bound = await asyncio.to_thread(bindings.bound, above + before, after, place.language)
             asked = replace(request, prefix=prefix, copies=copies, bound=bound)
             completion = await self._ask(asked, hear)
             if not isinstance(completion, Completion):
@@ -261,27 +264,18 @@ class Completer:
         name = self._name(place.path) if place.path else "this file"
         return lay_before(prefix, name, pieces, place.language)
 
-    async def _copies(self, place: Place) -> list[wire.Copy]:
+    async def _copies(self, path: Path | None, before: str, after: str) -> list[wire.Copy]:
         """Return what stands at like places in this document and in others of the workspace."""
         options = self.config.completion
-        others = (
-            self._project.known(place.path, self._roots(), options.copied_files)
-            if place.path
-            else []
-        )
+        others = self._project.known(path, self._roots(), options.copied_files) if path else []
         return await asyncio.to_thread(
             elsewhere.copies,
             others,
-            for_model(place.before),
-            for_model(place.after),
+            before,
+            after,
             count=options.copied,
             max_lines=options.max_lines,
         )
-
-    async def _bound(self, place: Place) -> list[str] | None:
-        """Return the names that this document binds beside the code at the cursor."""
-        before, after = for_model(place.above + place.before), for_model(place.after)
-        return await asyncio.to_thread(bindings.bound, before, after, place.language)
 
     def _name(self, path: Path) -> str:
         """Return the name of a file in its folder of the workspace."""
